@@ -1,0 +1,47 @@
+// What happens inside, for whoever listens: the diagnostics channels and their messages.
+//
+//   import { subscribe } from 'node:diagnostics_channel'
+//   subscribe('hotbolt:poisoned', (message) => alert(message.path, message.error))
+//
+// Messages are published on the JS thread, synchronously; a subscriber must be quick.
+
+import { channel, type Channel } from 'node:diagnostics_channel'
+import type { HotboltError } from './errors.ts'
+
+export interface ChannelMessages {
+  'hotbolt:open': { readonly path: string; readonly readOnly: boolean }
+  'hotbolt:close': { readonly path: string }
+  'hotbolt:checkpoint': {
+    readonly path: string
+    readonly memtables: number
+    /** Bytes of the memtables that were merged. */
+    readonly bytes: number
+    readonly durationMs: number
+  }
+  /** The memtables are kept; it is tried again when the next one is sealed. */
+  'hotbolt:checkpoint-failed': { readonly path: string; readonly error: HotboltError }
+  /** The journal failed: nothing can be written until the database is opened again. */
+  'hotbolt:poisoned': { readonly path: string; readonly error: HotboltError }
+  /** A defragmentation went from one phase to the next. */
+  'hotbolt:defrag': { readonly path: string; readonly from: string; readonly to: string }
+}
+
+export type ChannelName = keyof ChannelMessages
+
+const channels: { readonly [Name in ChannelName]: Channel } = {
+  'hotbolt:open': channel('hotbolt:open'),
+  'hotbolt:close': channel('hotbolt:close'),
+  'hotbolt:checkpoint': channel('hotbolt:checkpoint'),
+  'hotbolt:checkpoint-failed': channel('hotbolt:checkpoint-failed'),
+  'hotbolt:poisoned': channel('hotbolt:poisoned'),
+  'hotbolt:defrag': channel('hotbolt:defrag'),
+}
+
+/** The names of all channels. */
+export const channelNames: readonly ChannelName[] = Object.keys(channels) as ChannelName[]
+
+/** Costs next to nothing when nobody listens. */
+export function publish<Name extends ChannelName>(name: Name, message: ChannelMessages[Name]): void {
+  const target = channels[name]
+  if (target.hasSubscribers) target.publish(message)
+}

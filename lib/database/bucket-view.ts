@@ -1,0 +1,160 @@
+// One bucket as it can be read: through the store, a snapshot or a transaction.
+//
+// A handle holds a path of names; nothing is looked up until it is used, and a bucket that does not
+// exist reads as an empty one.
+
+import { native, type BucketHandle } from '../native.ts'
+import {
+  checkBucketOptions,
+  checkCountOptions,
+  checkNameOptions,
+  checkRangeOptions,
+  type BucketOptions,
+  type Bytes,
+  type CountOptions,
+  type KeyCodecName,
+  type NameOptions,
+  type RangeOptions,
+  type ValueCodecName,
+} from '../options.ts'
+import { everything, toBounds } from './bounds.ts'
+import type { Cursor, CursorMode } from './cursor.ts'
+import { keyCodec, valueCodec } from './codec.ts'
+import type { KeyCodec, KeyOf, ValueCodec, ValueOf } from './codec.ts'
+import { bucketNames, Range } from './range.ts'
+import type { ReadSource } from './read-source.ts'
+
+/** What a handle's options make of keys and values. */
+export interface Codecs<Key, Value> {
+  readonly key: KeyCodec<Key>
+  readonly value: ValueCodec<Value>
+}
+
+export type KeyFor<Options extends BucketOptions> = KeyOf<
+  Options['key'] extends KeyCodecName ? Options['key'] : 'buffer'
+>
+export type ValueFor<Options extends BucketOptions> = ValueOf<
+  Options['value'] extends ValueCodecName ? Options['value'] : 'buffer'
+>
+
+/** The codecs that options ask for; Buffers when they ask for nothing. */
+export function codecsOf<Options extends BucketOptions>(
+  options?: Options,
+): Codecs<KeyFor<Options>, ValueFor<Options>> {
+  const { key = 'buffer', value = 'buffer' } = checkBucketOptions(options)
+  return { key: keyCodec(key), value: valueCodec(value) } as Codecs<
+    KeyFor<Options>,
+    ValueFor<Options>
+  >
+}
+
+/** The names of the buckets at the top, or inside a bucket. */
+export function namesIn<Options extends NameOptions>(
+  source: ReadSource,
+  bucket: BucketHandle,
+  options?: Options,
+): KeyFor<Options>[] {
+  const { key = 'buffer' } = checkNameOptions(options)
+  return bucketNames(source, bucket, everything, keyCodec(key).view) as KeyFor<Options>[]
+}
+
+export class BucketView<Key = Buffer, Value = Buffer> {
+  protected readonly source: ReadSource
+  protected readonly handle: BucketHandle
+  protected readonly codecs: Codecs<Key, Value>
+
+  /** @internal */
+  constructor(source: ReadSource, handle: BucketHandle, codecs: Codecs<Key, Value>) {
+    this.source = source
+    this.handle = handle
+    this.codecs = codecs
+  }
+
+  /** Whether the bucket exists. */
+  get exists(): boolean {
+    return native.bucketExists(this.source.reader, this.handle)
+  }
+
+  /** The bucket's own counter; 0 until it is set. */
+  get sequence(): bigint {
+    return native.sequence(this.source.reader, this.handle)
+  }
+
+  /** The value; undefined when the key is missing or is a bucket. */
+  get(key: Bytes): Value | undefined {
+    const found = native.get(this.source.reader, this.handle, key)
+    if (typeof found !== 'number') return this.codecs.value.view(found, 0, found.length)
+    return found < 0 ? undefined : this.codecs.value.copy(native.scratch, 0, found)
+  }
+
+  /** The values of one state, in the order of the keys given. */
+  getMany(keys: readonly Bytes[]): (Value | undefined)[] {
+    const values: (Value | undefined)[] = []
+    for (const key of keys) values.push(this.get(key))
+    return values
+  }
+
+  /**
+   * Copies as much of the value's bytes as fits into `target` and returns the value's full length;
+   * undefined when the key is missing. Allocates nothing.
+   */
+  getInto(key: Bytes, target: Uint8Array): number | undefined {
+    const length = native.getInto(this.source.reader, this.handle, key, target)
+    return length < 0 ? undefined : length
+  }
+
+  /** Whether the key has a value. */
+  has(key: Bytes): boolean {
+    return native.has(this.source.reader, this.handle, key)
+  }
+
+  /** The number of keys; buckets are not counted. */
+  count(options?: CountOptions): number {
+    const bounds = toBounds(checkCountOptions(options))
+    return native.count(this.source.reader, this.handle, bounds)
+  }
+
+  /** Keys with their values, in byte order of the keys. */
+  range(options?: RangeOptions): Range<[Key, Value]> {
+    return this.#iterate('entries', options, (cursor) => [this.#key(cursor), this.#value(cursor)])
+  }
+
+  keys(options?: RangeOptions): Range<Key> {
+    return this.#iterate('keys', options, (cursor) => this.#key(cursor))
+  }
+
+  values(options?: RangeOptions): Range<Value> {
+    return this.#iterate('entries', options, (cursor) => this.#value(cursor))
+  }
+
+  /** The names of the buckets inside this one, in order. */
+  buckets(): Key[] {
+    return bucketNames(this.source, this.handle, everything, this.codecs.key.view)
+  }
+
+  /** A bucket inside this one. */
+  bucket<const Options extends BucketOptions = Record<never, never>>(
+    name: Bytes,
+    options?: Options,
+  ): BucketView<KeyFor<Options>, ValueFor<Options>> {
+    return new BucketView(this.source, native.bucket(this.handle, name), codecsOf(options))
+  }
+
+  #iterate<Item>(
+    mode: CursorMode,
+    options: RangeOptions | undefined,
+    item: (cursor: Cursor) => Item,
+  ): Range<Item> {
+    const { reverse = false, limit = Infinity, ...bounds } = checkRangeOptions(options)
+    const { source, handle: bucket } = this
+    return new Range({ source, bucket, bounds: toBounds(bounds), reverse, limit, mode, item })
+  }
+
+  #key(cursor: Cursor): Key {
+    return this.codecs.key.view(cursor.slab, cursor.keyStart, cursor.valueStart)
+  }
+
+  #value(cursor: Cursor): Value {
+    return this.codecs.value.view(cursor.slab, cursor.valueStart, cursor.valueEnd)
+  }
+}

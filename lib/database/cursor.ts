@@ -1,0 +1,95 @@
+// A position among the entries of a bucket, fed by batches from native.
+//
+// Batches grow, so that the first entry arrives soon and long ranges cross the border rarely. Each
+// batch has a slab of its own, which is never written again: views of it stay valid as long as
+// somebody holds them. The cursor reads the state of the moment in which it was made.
+
+import { native, type BucketHandle, type CursorBounds, type CursorHandle } from '../native.ts'
+import type { ReadSource } from './read-source.ts'
+
+export type CursorMode = 'entries' | 'keys' | 'buckets'
+
+const firstEntries = 16
+const firstSlabBytes = 4 << 10
+const lastEntries = 1024
+const lastSlabBytes = 64 << 10
+const growth = 4
+
+export class Cursor {
+  /** The current entry: key in [keyStart, valueStart), value in [valueStart, valueEnd). */
+  slab: Buffer = Buffer.alloc(0)
+  keyStart = 0
+  valueStart = 0
+  valueEnd = 0
+
+  readonly #source: ReadSource
+  #handle: CursorHandle | undefined
+  #lengths: Uint32Array = new Uint32Array(0)
+  #index = 0
+  #entries = firstEntries
+  #slabBytes = firstSlabBytes
+
+  constructor(
+    source: ReadSource,
+    bucket: BucketHandle,
+    bounds: CursorBounds,
+    reverse: boolean,
+    mode: CursorMode,
+  ) {
+    this.#source = source
+    this.#handle = native.cursor(source.reader, bucket, bounds, reverse, mode)
+  }
+
+  /** Whether the next advance() only steps within the batch at hand. */
+  get buffered(): boolean {
+    return this.#index < this.#lengths.length
+  }
+
+  get key(): Buffer {
+    return this.slab.subarray(this.keyStart, this.valueStart)
+  }
+
+  get value(): Buffer {
+    return this.slab.subarray(this.valueStart, this.valueEnd)
+  }
+
+  /** Goes to the next entry; false at the end. */
+  advance(): boolean {
+    if (!this.buffered && !this.#fill()) return false
+    this.keyStart = this.valueEnd
+    this.valueStart = this.keyStart + (this.#lengths[this.#index] ?? 0)
+    this.valueEnd = this.valueStart + (this.#lengths[this.#index + 1] ?? 0)
+    this.#index += 2
+    return true
+  }
+
+  /** May be called at any time, and twice. */
+  close(): void {
+    if (this.#handle === undefined) return
+    native.closeCursor(this.#handle)
+    this.#handle = undefined
+    this.#index = this.#lengths.length
+  }
+
+  #fill(): boolean {
+    if (this.#handle === undefined) return false
+    // Asked for its effect: it throws when the store, snapshot or transaction has been closed.
+    void this.#source.reader
+    const count = this.#read(this.#handle, this.#slabBytes)
+    if (count === 0) this.close()
+    // Copied, because the next read of any cursor overwrites it.
+    this.#lengths = native.batchLengths.slice(0, 2 * count)
+    this.#index = 0
+    this.valueEnd = 0
+    this.#entries = Math.min(this.#entries * growth, lastEntries)
+    this.#slabBytes = Math.min(this.#slabBytes * growth, lastSlabBytes)
+    return count > 0
+  }
+
+  /** The number of entries in a new slab; its size is raised when the next entry needs that. */
+  #read(handle: CursorHandle, slabBytes: number): number {
+    this.slab = Buffer.allocUnsafeSlow(slabBytes)
+    const count = native.read(handle, this.slab, this.#entries)
+    return count < 0 ? this.#read(handle, -count) : count
+  }
+}

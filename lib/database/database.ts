@@ -1,0 +1,220 @@
+// The database as its users hold it.
+//
+// Reads are synchronous. Writes are visible when the call returns and durable when its promise
+// resolves. After close() everything throws or rejects with ERR_CLOSED, handles included.
+
+import { resolve } from 'node:path'
+import { native, type NativeCheckReport } from '../native.ts'
+import { HotboltError } from '../errors.ts'
+import {
+  invalid,
+  resolveOpenOptions,
+  resolveUpdateOptions,
+  type BucketOptions,
+  type Bytes,
+  type DefragOptions,
+  type DefragPhase,
+  type NameOptions,
+  type OpenOptions,
+  type UpdateOptions,
+} from '../options.ts'
+import { Bucket, createBucket, deleteBucket } from './bucket.ts'
+import { codecsOf, namesIn, type KeyFor, type ValueFor } from './bucket-view.ts'
+import { hashSnapshot } from './hash.ts'
+import type { DefragReport, Maintainer } from './maintainer.ts'
+import { Snapshot } from './snapshot.ts'
+import { Store } from './store.ts'
+import { isThenable, Updates, type UpdateCallback } from './updates.ts'
+
+export interface DatabaseStats {
+  /** The file's real path. */
+  readonly path: string
+  readonly pageSize: number
+  /** Of the page file's last commit. */
+  readonly txid: number
+  readonly sizeBytes: number
+  /** Bytes of pages that hold something; an upper bound until the free pages have been counted. */
+  readonly sizeInUseBytes: number
+  readonly freePages: number
+  /** Free, but still seen by a reader or the previous meta page. */
+  readonly pendingPages: number
+  /** Of the writes that are not in the page file: the memtable in use, ... */
+  readonly memtableBytes: number
+  /** ... and those that wait for a checkpoint, or are kept for a defragmentation. */
+  readonly sealedMemtables: number
+  readonly sealedBytes: number
+  readonly journalBytes: number
+  /** Sequence numbers of the newest write, and of the newest one that is durable. */
+  readonly lastSeq: number
+  readonly durableSeq: number
+  readonly openSnapshots: number
+  /** 0 without a snapshot. */
+  readonly oldestSnapshotSeq: number
+  /** Bytes of files replaced by a defragmentation that readers still hold. */
+  readonly pendingReclaimBytes: number
+  /** Of the last few syncs of the journal. */
+  readonly syncLatencyUs: number
+  readonly poisoned: boolean
+  readonly defragPhase: DefragPhase
+}
+
+export interface CheckReport extends NativeCheckReport {
+  readonly ok: boolean
+}
+
+export class Database {
+  readonly #store: Store
+  readonly #maintainer: Maintainer
+  readonly #updates: Updates
+  #closed: Promise<void> | undefined
+
+  /** @internal */
+  constructor(store: Store, maintainer: Maintainer) {
+    this.#store = store
+    this.#maintainer = maintainer
+    this.#updates = new Updates(store)
+  }
+
+  /** The file's real path. */
+  get path(): string {
+    return this.#store.path
+  }
+
+  get readOnly(): boolean {
+    return this.#store.readOnly
+  }
+
+  /** A handle; the bucket is created by its first write. */
+  bucket<const Options extends BucketOptions = Record<never, never>>(
+    name: Bytes,
+    options?: Options,
+  ): Bucket<KeyFor<Options>, ValueFor<Options>> {
+    void this.#store.reader
+    return new Bucket(this.#store, native.bucket(undefined, name), codecsOf(options))
+  }
+
+  /** The names of the top-level buckets, in order. */
+  buckets<const Options extends NameOptions = Record<never, never>>(
+    options?: Options,
+  ): KeyFor<Options>[] {
+    return namesIn(this.#store, native.rootBucket(), options)
+  }
+
+  /** ERR_BUCKET_EXISTS if it does. */
+  createBucket(name: Bytes): Promise<void> {
+    return createBucket(this.#store, native.rootBucket(), name)
+  }
+
+  /** With everything in it. ERR_BUCKET_NOT_FOUND if it does not exist. */
+  deleteBucket(name: Bytes): Promise<void> {
+    return deleteBucket(this.#store, native.rootBucket(), name)
+  }
+
+  /**
+   * Runs the callback as one transaction: all of its writes or none, none if it throws. Updates run
+   * one at a time. An asynchronous callback may be run several times: `retries`, then ERR_CONFLICT.
+   * Resolves with what the callback returned when the writes are durable.
+   */
+  async update<T>(callback: UpdateCallback<T>, options?: UpdateOptions): Promise<T> {
+    if (typeof callback !== 'function') throw invalid('callback', 'a function', callback)
+    const resolved = resolveUpdateOptions(options)
+    void this.#store.writer
+    return this.#store.work(() => this.#updates.run(callback, resolved))
+  }
+
+  /** Runs the callback on one state. The snapshot is closed when it returns, or its promise settles. */
+  view<T>(callback: (snapshot: Snapshot) => T): T {
+    if (typeof callback !== 'function') throw invalid('callback', 'a function', callback)
+    const snapshot = this.snapshot()
+    let result: T | undefined
+    try {
+      result = callback(snapshot)
+    } finally {
+      if (!isThenable(result)) snapshot.close()
+    }
+    if (!isThenable(result)) return result
+    return Promise.resolve(result).finally(() => snapshot.close()) as T
+  }
+
+  /** A stable state: close it, or declare it with `using`. */
+  snapshot(): Snapshot {
+    return new Snapshot(this.#store)
+  }
+
+  /** Everything written so far is durable, whatever `sync` says; with `checkpoint: 'flush'` more. */
+  async flush(): Promise<void> {
+    await this.#store.work(async () => {
+      if (!this.readOnly) await this.#store.flush()
+    })
+  }
+
+  /** Everything written so far is in the page file. */
+  async checkpoint(): Promise<void> {
+    void this.#store.writer
+    await this.#store.work(() => this.#store.checkpointer.run())
+  }
+
+  /**
+   * Rewrites the file without its free pages while reads and writes go on. ERR_BUSY while another
+   * maintenance operation runs, ERR_ABORTED when it is cancelled, ERR_NO_SPACE and others: the
+   * database is then as it was.
+   */
+  async defrag(options?: DefragOptions): Promise<DefragReport> {
+    void this.#store.writer
+    return this.#store.work(() => this.#maintainer.defrag(options))
+  }
+
+  stats(): DatabaseStats {
+    const { highWaterBytes, freelistLoaded, snapshots, ...stats } = native.stats(this.#store.reader)
+    const freeBytes = freelistLoaded ? (stats.freePages + stats.pendingPages) * stats.pageSize : 0
+    return {
+      ...stats,
+      sizeInUseBytes: highWaterBytes - freeBytes,
+      openSnapshots: snapshots,
+      defragPhase: this.#maintainer.phase,
+    }
+  }
+
+  /** Reads every page of the file and reports what is wrong with it. */
+  async check(): Promise<CheckReport> {
+    const report = await this.#store.work(() => native.check(this.#store.handle))
+    return { ok: report.issueCount === 0, ...report }
+  }
+
+  /** SHA-256 over all buckets, sequences, keys and values, in hexadecimal. */
+  async hash(): Promise<string> {
+    return this.#store.work(async () => {
+      const snapshot = native.snapshot(this.#store.handle)
+      try {
+        return await hashSnapshot(snapshot)
+      } finally {
+        native.closeSnapshot(snapshot)
+      }
+    })
+  }
+
+  /**
+   * Waits for what has begun, cancels a defragmentation, writes everything into the page file and
+   * releases it: the file alone is the database then. May be called twice.
+   */
+  close(): Promise<void> {
+    this.#closed ??= this.#store.close(() => this.#maintainer.stop())
+    return this.#closed
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}
+
+/** Opens the file, or makes it. ERR_LOCKED, ERR_NOT_FOUND, ERR_NOT_A_DATABASE, ERR_CORRUPT, ... */
+export async function openDatabase(
+  path: string,
+  options: OpenOptions | undefined,
+  createMaintainer: (store: Store) => Maintainer,
+): Promise<Database> {
+  if (typeof path !== 'string' || path === '') throw invalid('path', 'a non-empty string', path)
+  if (path.includes('\0')) throw new HotboltError('ERR_INVALID_ARGUMENT', 'The path has a NUL byte')
+  const store = await Store.open(resolve(path), resolveOpenOptions(options))
+  return new Database(store, createMaintainer(store))
+}

@@ -1,0 +1,86 @@
+// One open file, as the nouns of this folder share it: native's handle, the gate that closes, the
+// write groups and the checkpointer.
+//
+// Life: open -> closing -> closed. Public calls are refused from closing on; work that has begun goes
+// on and postpones the close.
+
+import { native, type StoreHandle } from '../native.ts'
+import { HotboltError } from '../errors.ts'
+import { publish } from '../channels.ts'
+import type { ResolvedOpenOptions } from '../options.ts'
+import type { ReadSource } from './read-source.ts'
+import { Checkpointer } from './checkpointer.ts'
+import { WriteGroups } from './write-groups.ts'
+
+export class Store implements ReadSource {
+  /** For work that has begun before the close. */
+  readonly handle: StoreHandle
+  readonly path: string
+  readonly readOnly: boolean
+  readonly groups: WriteGroups
+  readonly checkpointer: Checkpointer
+  readonly #checkpointsOnFlush: boolean
+  readonly #working = new Set<Promise<unknown>>()
+  #closing = false
+
+  static async open(path: string, options: ResolvedOpenOptions): Promise<Store> {
+    const groups = new WriteGroups()
+    const handle = await native.open(path, { ...options, pageSize: options.pageSize ?? 0 }, groups)
+    const store = new Store(handle, options, groups)
+    publish('hotbolt:open', { path: store.path, readOnly: store.readOnly })
+    return store
+  }
+
+  private constructor(handle: StoreHandle, options: ResolvedOpenOptions, groups: WriteGroups) {
+    this.handle = handle
+    this.path = native.stats(handle).path
+    this.readOnly = options.readOnly
+    this.#checkpointsOnFlush = options.checkpoint === 'flush'
+    this.groups = groups
+    this.checkpointer = new Checkpointer(handle, this.path, options)
+    groups.attach(handle, this.checkpointer.consider)
+  }
+
+  get reader(): StoreHandle {
+    if (this.#closing) throw new HotboltError('ERR_CLOSED', 'The database is closed')
+    return this.handle
+  }
+
+  get writer(): StoreHandle {
+    if (this.#closing) throw new HotboltError('ERR_CLOSED', 'The database is closed')
+    if (this.readOnly) throw new HotboltError('ERR_READ_ONLY', 'The database was opened read-only')
+    return this.handle
+  }
+
+  /** Work that postpones the close. Throws ERR_CLOSED. */
+  work<T>(run: () => Promise<T>): Promise<T> {
+    void this.reader
+    const work = run()
+    this.#working.add(work)
+    const end = (): void => {
+      this.#working.delete(work)
+    }
+    void work.then(end, end)
+    return work
+  }
+
+  /** Everything written so far is durable, and in the page file if every flush is to do that. */
+  async flush(): Promise<void> {
+    await this.groups.flush()
+    if (this.#checkpointsOnFlush) await this.checkpointer.run()
+  }
+
+  /**
+   * Refuses new calls, waits for those that have begun, writes everything into the page file and
+   * releases it. `stopMaintenance` ends what would take long.
+   */
+  async close(stopMaintenance: () => Promise<void>): Promise<void> {
+    this.#closing = true
+    await stopMaintenance()
+    while (this.#working.size > 0) await Promise.allSettled(this.#working)
+    await this.groups.settled()
+    await this.checkpointer.idle()
+    await native.close(this.handle)
+    publish('hotbolt:close', { path: this.path })
+  }
+}

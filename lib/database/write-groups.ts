@@ -1,0 +1,146 @@
+// Group commit: visible at call, durable at promise.
+//
+// All writes of one turn form a group and share its promise. The first of them opens the group and
+// schedules its end as a microtask, which wakes the journal. The journal reports sequence numbers in
+// order, so groups wait in a queue and are settled from its front.
+//
+// This is the hot path: nothing here allocates per write, only per group.
+
+import { native, type StoreEvents, type StoreHandle } from '../native.ts'
+import { HotboltError } from '../errors.ts'
+import { publish } from '../channels.ts'
+
+const ignore = (): void => {}
+
+class WriteGroup {
+  readonly begunMs: number = performance.now()
+  readonly promise: Promise<void>
+  resolve: () => void = ignore
+  reject: (error: HotboltError) => void = ignore
+  /** Of the last write in it; known when the group ends. */
+  seq = 0
+
+  constructor() {
+    this.promise = new Promise((resolve, reject) => {
+      this.resolve = resolve
+      this.reject = reject
+    })
+    // A failure that nobody awaits is told by the next call and by the channel; it must not end the
+    // process as an unhandled rejection.
+    this.promise.catch(ignore)
+  }
+}
+
+export class WriteGroups implements StoreEvents {
+  #store: StoreHandle | undefined
+  #path = ''
+  #afterSubmit: () => void = ignore
+  #open: WriteGroup | undefined
+  #waiting: WriteGroup[] = []
+  #durableSeq = 0
+  #failure: HotboltError | undefined
+  #longestWaitMs = 0
+
+  /** `afterSubmit` is called after each group has been handed to the journal. */
+  attach(store: StoreHandle, afterSubmit: () => void): void {
+    const { path, durableSeq } = native.stats(store)
+    this.#store = store
+    this.#path = path
+    this.#durableSeq = durableSeq
+    this.#afterSubmit = afterSubmit
+  }
+
+  /** The promise of what has been written in this turn. */
+  join(): Promise<void> {
+    return (this.#open ?? this.#begin()).promise
+  }
+
+  /** Resolves when everything written so far is synced, whatever the `sync` option says. */
+  flush(): Promise<void> {
+    this.#end()
+    const group = new WriteGroup()
+    group.seq = native.forceSync(this.#handle)
+    this.#wait(group)
+    return group.promise
+  }
+
+  /** Resolves when no group waits any more, however each of them ended. */
+  async settled(): Promise<void> {
+    this.#end()
+    await Promise.allSettled(this.#waiting.map((group) => group.promise))
+  }
+
+  /** Everything up to `seq` is in the page file or in the journal. */
+  readonly onDurable = (seq: number): void => {
+    this.#durableSeq = seq
+    const nowMs = performance.now()
+    let settled = 0
+    for (const group of this.#waiting) {
+      if (group.seq > seq) break
+      this.#longestWaitMs = Math.max(this.#longestWaitMs, nowMs - group.begunMs)
+      group.resolve()
+      settled++
+    }
+    this.#waiting.splice(0, settled)
+  }
+
+  /** The groups that wait get the failure itself; whoever comes later gets ERR_POISONED. */
+  readonly onFailure = (error: HotboltError): void => {
+    if (this.#failure !== undefined) return
+    this.#failure = error
+    const groups = this.#open === undefined ? this.#waiting : [...this.#waiting, this.#open]
+    this.#open = undefined
+    this.#waiting = []
+    for (const group of groups) group.reject(error)
+    publish('hotbolt:poisoned', { path: this.#path, error })
+  }
+
+  /** The longest time from a group's first write to its acknowledgement since the last reset. */
+  get longestWaitMs(): number {
+    const oldest = this.#waiting[0] ?? this.#open
+    const waitedMs = oldest === undefined ? 0 : performance.now() - oldest.begunMs
+    return Math.max(this.#longestWaitMs, waitedMs)
+  }
+
+  resetLongestWait(): void {
+    this.#longestWaitMs = 0
+  }
+
+  get #handle(): StoreHandle {
+    if (this.#store === undefined) throw new HotboltError('ERR_INTERNAL', 'The store is not open')
+    return this.#store
+  }
+
+  #begin(): WriteGroup {
+    if (this.#failure !== undefined) throw poisoned(this.#failure)
+    const group = new WriteGroup()
+    this.#open = group
+    queueMicrotask(this.#end)
+    return group
+  }
+
+  /** Hands the open group to the journal. */
+  readonly #end = (): void => {
+    const group = this.#open
+    if (group === undefined) return
+    this.#open = undefined
+    try {
+      group.seq = native.submit(this.#handle)
+    } catch (error) {
+      group.reject(error as HotboltError)
+      return
+    }
+    if (group.seq <= this.#durableSeq) group.resolve()
+    else this.#wait(group)
+    this.#afterSubmit()
+  }
+
+  #wait(group: WriteGroup): void {
+    this.#waiting.push(group)
+  }
+}
+
+function poisoned(cause: HotboltError): HotboltError {
+  const message = 'An earlier write or sync failed: close the database and open it again'
+  return new HotboltError('ERR_POISONED', message, { cause })
+}

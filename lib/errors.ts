@@ -1,0 +1,93 @@
+// The one error class, and the list of its codes.
+//
+// The codes are born in native/core/error.h, in this order; lib/native.ts compares the two lists when
+// it loads the addon. Codes are stable, messages are not.
+
+export const errorCodes = [
+  'ERR_INVALID_ARGUMENT',
+  'ERR_CLOSED',
+  'ERR_READ_ONLY',
+  'ERR_LOCKED',
+  'ERR_NOT_FOUND',
+  'ERR_NOT_A_FILE',
+  'ERR_PERMISSION',
+  'ERR_NOT_A_DATABASE',
+  'ERR_BYTE_ORDER',
+  'ERR_VERSION',
+  'ERR_CHECKSUM',
+  'ERR_PAGE_SIZE',
+  'ERR_TRUNCATED',
+  'ERR_CORRUPT',
+  'ERR_IO',
+  'ERR_NO_SPACE',
+  'ERR_OUT_OF_MEMORY',
+  'ERR_POISONED',
+  'ERR_JOURNAL_STALE',
+  'ERR_JOURNAL_CORRUPT',
+  'ERR_KEY_REQUIRED',
+  'ERR_KEY_TOO_LARGE',
+  'ERR_VALUE_TOO_LARGE',
+  'ERR_BUCKET_NOT_FOUND',
+  'ERR_BUCKET_EXISTS',
+  'ERR_INCOMPATIBLE_VALUE',
+  'ERR_TX_CLOSED',
+  'ERR_TX_READ_ONLY',
+  'ERR_TX_NESTED',
+  'ERR_CONFLICT',
+  'ERR_BUSY',
+  'ERR_ABORTED',
+  'ERR_INTERNAL',
+] as const
+
+export type ErrorCode = (typeof errorCodes)[number]
+
+/** What an error says besides its code and message; only what applies is given. */
+export interface ErrorDetails {
+  /** The operating system's error number, positive. */
+  readonly errno?: number | undefined
+  /** The system call that failed. */
+  readonly syscall?: string | undefined
+  readonly path?: string | undefined
+  /** The page of the file that is concerned. */
+  readonly page?: number | undefined
+  readonly cause?: unknown
+}
+
+/** Every error of this package. Match on `code`, never on the message. */
+export class HotboltError extends Error {
+  readonly code: ErrorCode
+  readonly errno?: number
+  readonly syscall?: string
+  readonly path?: string
+  readonly page?: number
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause })
+    this.code = code
+    if (details.errno !== undefined) this.errno = details.errno
+    if (details.syscall !== undefined) this.syscall = details.syscall
+    if (details.path !== undefined) this.path = details.path
+    if (details.page !== undefined) this.page = details.page
+  }
+
+  static {
+    // On the prototype, so that printing an error does not list the name among its properties.
+    Object.defineProperty(this.prototype, 'name', {
+      value: 'HotboltError',
+      configurable: true,
+      writable: true,
+    })
+  }
+
+  /** Whether `error` is a HotboltError, with this code if one is given. */
+  static is(error: unknown, code?: ErrorCode): error is HotboltError {
+    return error instanceof HotboltError && (code === undefined || error.code === code)
+  }
+}
+
+/** `error` as a HotboltError: itself, or ERR_INTERNAL with it as the cause. */
+export function toHotboltError(error: unknown): HotboltError {
+  if (error instanceof HotboltError) return error
+  const message = error instanceof Error ? error.message : String(error)
+  return new HotboltError('ERR_INTERNAL', message, { cause: error })
+}

@@ -1,0 +1,195 @@
+// One online defragmentation: orders native's verbs by the phases of phase.ts.
+//
+// What must not meet a checkpoint, which moves memtables into the old file, runs inside the
+// checkpointer's exclusive(): pinning, each round of catching up, and everything from the end of the
+// last round until the new file is the store's base.
+
+import { HotboltError, toHotboltError } from '../errors.ts'
+import type { DefragReport } from '../database/maintainer.ts'
+import type { Store } from '../database/store.ts'
+import { native, type DefragHandle } from '../native.ts'
+import type { PausePoint, ResolvedDefragOptions } from '../options.ts'
+import { DefragObserver } from './defrag-observer.ts'
+import { isAbortable, transition, type DefragEvent, type DefragPhase } from './phase.ts'
+
+/** Catching up has converged when a round was as small or as short as this. */
+const roundBytesEnough = 1 << 20
+const roundMsEnough = 50
+/** Or it will not: what is left stays in memtables above the new file. */
+const roundsMax = 32
+
+export class Defragmenter {
+  readonly #store: Store
+  readonly #options: ResolvedDefragOptions
+  readonly #observer: DefragObserver
+  /** Of the caller's signal, of close(), and of an error in a callback. */
+  readonly #cancellation = new AbortController()
+  #phase: DefragPhase = 'idle'
+  #handle: DefragHandle | undefined
+  #checkpointsSeen = 0
+
+  constructor(store: Store, options: ResolvedDefragOptions) {
+    this.#store = store
+    this.#options = options
+    this.#observer = new DefragObserver(store, options.onProgress, (error) => this.cancel(error))
+  }
+
+  get phase(): DefragPhase {
+    return this.#phase
+  }
+
+  /** Takes effect soon; without effect once the new file has been published. */
+  cancel(reason: unknown): void {
+    if (this.#cancellation.signal.aborted) return
+    this.#cancellation.abort(reason)
+    if (this.#handle !== undefined && isAbortable(this.#phase)) native.defragCancel(this.#handle)
+  }
+
+  /** May be called once. */
+  async run(): Promise<DefragReport> {
+    const { signal } = this.#options
+    const onAbort = (): void => this.cancel(signal?.reason)
+    signal?.addEventListener('abort', onAbort, { once: true })
+    if (signal?.aborted === true) onAbort()
+    try {
+      await this.#goThroughPhases()
+    } catch (error) {
+      if (isAbortable(this.#phase)) await this.#abort()
+      throw this.#explain(error)
+    } finally {
+      signal?.removeEventListener('abort', onAbort)
+    }
+    return this.#observer.report()
+  }
+
+  async #goThroughPhases(): Promise<void> {
+    this.#enter('begin')
+    const handle = await this.#prepare()
+    await this.#copy(handle)
+    await this.#catchUp(handle)
+    await this.#switch(handle)
+    await this.#clean(handle)
+  }
+
+  async #prepare(): Promise<DefragHandle> {
+    const { fillPercent, bytesPerSecond } = this.#options
+    this.#throwIfCancelled()
+    const handle = await native.defragPrepare(this.#store.handle, { fillPercent, bytesPerSecond })
+    this.#handle = handle
+    this.#observer.handle = handle
+    const { checkpointer } = this.#store
+    await checkpointer.exclusive(async () => {
+      this.#throwIfCancelled()
+      await checkpointer.sealAndMerge()
+      this.#throwIfCancelled()
+      this.#observer.timed(() => native.defragPin(handle))
+      checkpointer.hold()
+    })
+    return handle
+  }
+
+  async #copy(handle: DefragHandle): Promise<void> {
+    this.#enter('pinned')
+    await this.#pause('before-copy')
+    const copied = native.defragCopy(handle)
+    try {
+      await this.#pause('copy-started')
+    } finally {
+      // Whatever happened meanwhile, no verb may run when the defragmentation is aborted.
+      await copied
+    }
+    await this.#pause('after-copy')
+  }
+
+  async #catchUp(handle: DefragHandle): Promise<void> {
+    this.#enter('copied')
+    for (;;) {
+      await this.#pause('round')
+      const round = await this.#store.checkpointer.exclusive(() => this.#replay(handle))
+      if (round.bytes < roundBytesEnough || round.durationMs < roundMsEnough) return
+      if (this.#observer.rounds.length === roundsMax) break
+    }
+    const message = `Catching up did not converge in ${roundsMax} rounds`
+    this.#observer.warnings.push(`${message}: the rest is merged into the new file by checkpoints`)
+  }
+
+  async #replay(handle: DefragHandle): Promise<{ bytes: number; durationMs: number }> {
+    this.#throwIfCancelled()
+    this.#observer.round++
+    this.#checkpointsSeen = this.#store.checkpointer.completed
+    const startMs = performance.now()
+    const { bytes, entries } = await this.#observer.timed(() => native.defragCatchUp(handle))
+    const round = { bytes, entries, durationMs: performance.now() - startMs }
+    this.#observer.rounds.push(round)
+    return round
+  }
+
+  async #switch(handle: DefragHandle): Promise<void> {
+    const { checkpointer } = this.#store
+    await checkpointer.exclusive(async () => {
+      // A checkpoint since the last round has moved memtables where the new file cannot see them.
+      if (checkpointer.completed !== this.#checkpointsSeen) await this.#replay(handle)
+      this.#enter('caught-up')
+      await this.#pause('before-publish')
+      await native.defragPublish(handle)
+      this.#enter('published')
+      await this.#pauseUncancelled('after-publish')
+      await this.#pauseUncancelled('before-install')
+      this.#observer.timed(() => native.defragInstall(handle))
+    })
+    await this.#pauseUncancelled('after-install')
+  }
+
+  /** The new file is in place: what fails here is no failure of the defragmentation. */
+  async #clean(handle: DefragHandle): Promise<void> {
+    try {
+      await this.#pauseUncancelled('before-clean')
+      await native.defragClean(handle)
+    } catch (error) {
+      const { message } = toHotboltError(error)
+      this.#observer.warnings.push(`Cleaning up after the switch failed: ${message}`)
+    }
+    this.#store.checkpointer.release()
+    this.#enter('cleaned')
+  }
+
+  async #abort(): Promise<void> {
+    this.#enter('abort')
+    try {
+      if (this.#handle !== undefined) await native.defragAbort(this.#handle)
+    } catch {
+      // The temporary file stays; the next open removes it. The reason for the abort matters more.
+    }
+    this.#store.checkpointer.release()
+    this.#enter('aborted')
+  }
+
+  /** A cancelled run is ERR_ABORTED with the reason as its cause; anything else is what it is. */
+  #explain(error: unknown): HotboltError {
+    const { signal } = this.#cancellation
+    if (!signal.aborted || this.#phase !== 'aborted') return toHotboltError(error)
+    const message = 'The defragmentation was cancelled; the database is as it was'
+    return new HotboltError('ERR_ABORTED', message, { cause: signal.reason })
+  }
+
+  #enter(event: DefragEvent): void {
+    const from = this.#phase
+    this.#phase = transition(from, event)
+    this.#observer.enter(from, this.#phase)
+  }
+
+  #throwIfCancelled(): void {
+    if (!this.#cancellation.signal.aborted) return
+    throw new HotboltError('ERR_ABORTED', 'The defragmentation was cancelled')
+  }
+
+  async #pause(point: PausePoint): Promise<void> {
+    this.#throwIfCancelled()
+    await this.#options.pausePoint?.(point)
+    this.#throwIfCancelled()
+  }
+
+  async #pauseUncancelled(point: PausePoint): Promise<void> {
+    await this.#options.pausePoint?.(point)
+  }
+}

@@ -1,0 +1,228 @@
+// Loads the addon and declares its verbs: the only module that touches the binary.
+//
+// Native exports verbs over opaque handles; the nouns live in TypeScript. Every verb throws HotboltError (it is given the
+// class by `setup`). Handles are typed below by brands only: native checks them again. Sequence numbers are numbers (a
+// database would need 285 years at a million transactions a second to reach 2^53).
+
+import { createRequire } from 'node:module'
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { errorCodes, HotboltError } from './errors.ts'
+
+declare const brand: unique symbol
+type Handle<Name extends string> = { readonly [brand]: Name }
+export type StoreHandle = Handle<'store'>
+export type SnapshotHandle = Handle<'snapshot'>
+export type TxHandle = Handle<'tx'>
+export type BucketHandle = Handle<'bucket'>
+export type CursorHandle = Handle<'cursor'>
+export type DefragHandle = Handle<'defrag'>
+/** What reads go through: the newest state, a snapshot, or a transaction's own view. */
+export type Reader = StoreHandle | SnapshotHandle | TxHandle
+/** What writes go through: a transaction of their own, or one that is being built. */
+export type Writer = StoreHandle | TxHandle
+export type Bytes = string | Uint8Array
+
+export interface NativeOpenOptions {
+  readonly readOnly: boolean
+  readonly create: boolean
+  readonly mode: number
+  /** 0: the operating system's page size for a new file. */
+  readonly pageSize: number
+  readonly lockTimeoutMs: number
+  readonly sync: 'always' | 'interval' | 'never'
+  readonly syncIntervalMs: number
+  readonly checkpointBytes: number
+  readonly maxRetainedBytes: number
+}
+
+/** Called on the JS thread. */
+export interface StoreEvents {
+  /** Everything up to this sequence number is durable (in the sense of the `sync` option). */
+  readonly onDurable: (seq: number) => void
+  /** The journal failed: the store is poisoned. Once. */
+  readonly onFailure: (error: HotboltError) => void
+}
+
+export interface NativeStats {
+  readonly path: string
+  readonly pageSize: number
+  readonly txid: number
+  readonly sizeBytes: number
+  readonly highWaterBytes: number
+  readonly freePages: number
+  readonly pendingPages: number
+  readonly freelistLoaded: boolean
+  readonly memtableBytes: number
+  readonly sealedMemtables: number
+  readonly sealedBytes: number
+  readonly journalBytes: number
+  readonly lastSeq: number
+  readonly durableSeq: number
+  readonly snapshots: number
+  readonly oldestSnapshotSeq: number
+  readonly pendingReclaimBytes: number
+  readonly syncLatencyUs: number
+  readonly poisoned: boolean
+}
+
+export interface NativeCheckReport {
+  readonly issues: ReadonlyArray<{ readonly page: number; readonly message: string }>
+  readonly issueCount: number
+  readonly pageCount: number
+  readonly reachablePages: number
+  readonly freePages: number
+  readonly bucketCount: number
+  readonly keyCount: number
+  readonly keyBytes: number
+  readonly valueBytes: number
+  readonly leafBytesUsed: number
+  readonly leafBytes: number
+  readonly depthMax: number
+}
+
+export interface DefragProgress {
+  readonly bytesCopied: number
+  readonly entriesCopied: number
+  /** Estimate of the copy's size in bytes: pages in use of the pinned snapshot. */
+  readonly bytesTotal: number
+  /** Bytes of memtables that the new file does not hold yet, the active one included. */
+  readonly backlogBytes: number
+}
+
+/** Bounds of a range; undefined: open. */
+export interface CursorBounds {
+  readonly lower: Bytes | undefined
+  readonly lowerInclusive: boolean
+  readonly upper: Bytes | undefined
+  readonly upperInclusive: boolean
+}
+
+export interface Binding {
+  readonly errorCodes: readonly string[]
+  /** Values up to this many bytes arrive in `scratch`, larger ones as a Buffer. */
+  readonly scratch: Buffer
+  /** Entry lengths of a cursor batch: pairs of key length, value length. */
+  readonly batchLengths: Uint32Array
+
+  setup(errorClass: typeof HotboltError): void
+
+  open(path: string, options: NativeOpenOptions, events: StoreEvents): Promise<StoreHandle>
+  /** Writes everything into the page file, removes the journal, releases the file. Waits for running checkpoints. */
+  close(store: StoreHandle): Promise<void>
+  stats(store: StoreHandle): NativeStats
+
+  /** A bucket by name inside `parent` (undefined: the root). Nothing is looked up or created. */
+  bucket(parent: BucketHandle | undefined, name: Bytes): BucketHandle
+  rootBucket(): BucketHandle
+
+  // Reads. A missing bucket reads as an empty one.
+  /** Bytes of the value in `scratch`, or -1 when missing, or a Buffer when it does not fit there. */
+  get(reader: Reader, bucket: BucketHandle, key: Bytes): number | Buffer
+  /** Copies as much as fits into `target`; returns the value's length, or -1 when missing. */
+  getInto(reader: Reader, bucket: BucketHandle, key: Bytes, target: Uint8Array): number
+  has(reader: Reader, bucket: BucketHandle, key: Bytes): boolean
+  bucketExists(reader: Reader, bucket: BucketHandle): boolean
+  sequence(reader: Reader, bucket: BucketHandle): bigint
+  count(reader: Reader, bucket: BucketHandle, bounds: CursorBounds): number
+
+  // Writes. Through a store: a transaction of its own, visible at once; returns its sequence number.
+  put(writer: Writer, bucket: BucketHandle, key: Bytes, value: Bytes): number
+  remove(writer: Writer, bucket: BucketHandle, key: Bytes): number
+  createBucket(writer: Writer, bucket: BucketHandle): number
+  deleteBucket(writer: Writer, bucket: BucketHandle): number
+  setSequence(writer: Writer, bucket: BucketHandle, value: bigint): number
+
+  /** Wakes the journal for everything written so far; returns the newest sequence number. */
+  submit(store: StoreHandle): number
+  /** The same, and synced whatever the `sync` option says. */
+  forceSync(store: StoreHandle): number
+  /** Bytes in the active memtable: when to seal it is decided here, in TypeScript. */
+  memtableBytes(store: StoreHandle): number
+  /** Pages in use per the last commit, and so on: see `stats`. Cheap. */
+
+  snapshot(store: StoreHandle): SnapshotHandle
+  closeSnapshot(snapshot: SnapshotHandle): void
+
+  /** Begins a transaction over the newest state. `trackReads` for one that spans event-loop turns. */
+  begin(store: StoreHandle, trackReads: boolean): TxHandle
+  /** Sequence number; -1: something it read was changed meanwhile, or its writes no longer apply. Ends it either way. */
+  commit(tx: TxHandle): number
+  rollback(tx: TxHandle): void
+
+  /** mode: 'entries' (keys with values), 'keys', or 'buckets' (names of child buckets). */
+  cursor(
+    reader: Reader,
+    bucket: BucketHandle,
+    bounds: CursorBounds,
+    reverse: boolean,
+    mode: 'entries' | 'keys' | 'buckets',
+  ): CursorHandle
+  /**
+   * Fills `slab` with keys and values back to back and `batchLengths` with their lengths; at most `limit` entries.
+   * Returns the number of entries; 0 at the end; -n when the next entry needs a slab of n bytes.
+   */
+  read(cursor: CursorHandle, slab: Uint8Array, limit: number): number
+  closeCursor(cursor: CursorHandle): void
+
+  /** Makes the active memtable immutable and begins a new one. False when it was empty. */
+  seal(store: StoreHandle): boolean
+  /** Merges the sealed memtables into the page file, on a worker; the new state is installed when it resolves. */
+  checkpoint(store: StoreHandle): Promise<{ readonly memtables: number; readonly bytes: number }>
+
+  check(store: StoreHandle): Promise<NativeCheckReport>
+
+  // Online defragmentation, one verb per step; the Defragmenter orders them.
+  /** Checks disk space, makes the temporary file. Requires: no other defragmentation. */
+  defragPrepare(
+    store: StoreHandle,
+    options: { readonly fillPercent: number; readonly bytesPerSecond: number },
+  ): Promise<DefragHandle>
+  /** Pins the page file's state; from here on sealed memtables are kept. JS thread, microseconds. */
+  defragPin(defrag: DefragHandle): void
+  defragCopy(defrag: DefragHandle): Promise<void>
+  defragProgress(defrag: DefragHandle): DefragProgress
+  /** Seals the active memtable and replays everything that the new file lacks. */
+  defragCatchUp(defrag: DefragHandle): Promise<{ readonly bytes: number; readonly entries: number }>
+  /** Syncs, renames over the database, syncs the directory. After it has resolved there is no way back. */
+  defragPublish(defrag: DefragHandle): Promise<void>
+  /** The base of the store becomes the new file. JS thread, microseconds. */
+  defragInstall(defrag: DefragHandle): void
+  /** Recycles journal segments; empties the old file now, or when its last reader ends. */
+  defragClean(defrag: DefragHandle): Promise<void>
+  /** Makes a running defragCopy, defragCatchUp reject with ERR_ABORTED soon. */
+  defragCancel(defrag: DefragHandle): void
+  /** Removes the temporary file and gives the kept memtables back to checkpoints. Nothing may be running. */
+  defragAbort(defrag: DefragHandle): Promise<void>
+}
+
+function packageRoot(): string {
+  let directory = dirname(fileURLToPath(import.meta.url))
+  while (!existsSync(join(directory, 'package.json'))) directory = dirname(directory)
+  return directory
+}
+
+function load(): Binding {
+  const root = packageRoot()
+  const candidates = [
+    join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'hotbolt.node'),
+    join(root, 'build', 'Release', 'hotbolt.node'),
+  ]
+  const path = process.env['HOTBOLT_ADDON'] ?? candidates.find((candidate) => existsSync(candidate))
+  if (path === undefined) {
+    throw new HotboltError(
+      'ERR_INTERNAL',
+      `hotbolt has no binary for ${process.platform}-${process.arch}; looked for ${candidates.join(' and ')}`,
+    )
+  }
+  const loaded = createRequire(import.meta.url)(path) as Binding
+  const same =
+    loaded.errorCodes.length === errorCodes.length &&
+    loaded.errorCodes.every((code, index) => code === errorCodes[index])
+  if (!same) throw new HotboltError('ERR_INTERNAL', `${path} belongs to another version of hotbolt`)
+  loaded.setup(HotboltError)
+  return loaded
+}
+
+export const native: Binding = load()

@@ -1,0 +1,133 @@
+// See args.h.
+#include "binding/args.h"
+
+namespace hotbolt {
+
+BytesArgument::BytesArgument(napi_env env, napi_value value) {
+  size_t length = 0;
+  // Strings first: the status tells the type without a call of its own.
+  napi_status status = napi_get_value_string_utf8(env, value, stack_, sizeof stack_, &length);
+  if (status == napi_ok) {
+    // A result that fills the buffer may have been cut (up to 3 bytes before its end, at a character).
+    if (length < sizeof stack_ - 4) {
+      bytes_ = {stack_, length};
+      return;
+    }
+    napi_get_value_string_utf8(env, value, nullptr, 0, &length);
+    heap_.resize(length + 1);
+    napi_get_value_string_utf8(env, value, heap_.data(), heap_.size(), &length);
+    bytes_ = {heap_.data(), length};
+    return;
+  }
+  napi_typedarray_type type;
+  void* data = nullptr;
+  if (napi_get_typedarray_info(env, value, &type, &length, &data, nullptr, nullptr) != napi_ok ||
+      (type != napi_uint8_array && type != napi_uint8_clamped_array)) {
+    throw_argument("a string or a Uint8Array");
+  }
+  bytes_ = length == 0 ? Bytes("", 0) : Bytes(static_cast<const char*>(data), length);
+}
+
+WritableBytes::WritableBytes(napi_env env, napi_value value) {
+  napi_typedarray_type type;
+  void* bytes = nullptr;
+  if (napi_get_typedarray_info(env, value, &type, &size, &bytes, nullptr, nullptr) != napi_ok ||
+      type != napi_uint8_array) {
+    throw_argument("a Uint8Array");
+  }
+  data = static_cast<char*>(bytes);
+}
+
+bool is_undefined(napi_env env, napi_value value) {
+  napi_valuetype type;
+  napi_typeof(env, value, &type);
+  return type == napi_undefined;
+}
+
+std::string get_string(napi_env env, napi_value value) {
+  napi_valuetype type;
+  napi_typeof(env, value, &type);
+  if (type != napi_string) throw_argument("a string");
+  return std::string(BytesArgument(env, value).bytes());
+}
+
+bool get_bool(napi_env env, napi_value value) {
+  bool result = false;
+  if (napi_get_value_bool(env, value, &result) != napi_ok) throw_argument("a boolean");
+  return result;
+}
+
+double get_number(napi_env env, napi_value value) {
+  double result = 0;
+  if (napi_get_value_double(env, value, &result) != napi_ok) throw_argument("a number");
+  return result;
+}
+
+uint64_t get_unsigned(napi_env env, napi_value value) {
+  double number = get_number(env, value);
+  if (!(number >= 0 && number <= 9007199254740991.0)) throw_argument("an integer of at least 0");
+  return static_cast<uint64_t>(number);
+}
+
+uint64_t get_bigint(napi_env env, napi_value value) {
+  uint64_t result = 0;
+  bool lossless = false;
+  if (napi_get_value_bigint_uint64(env, value, &result, &lossless) != napi_ok || !lossless) {
+    throw_argument("a bigint from 0 to 2^64 - 1");
+  }
+  return result;
+}
+
+napi_value get_property(napi_env env, napi_value object, const char* name) {
+  napi_value value;
+  if (napi_get_named_property(env, object, name, &value) != napi_ok) throw_argument("an object");
+  return value;
+}
+
+Bounds get_bounds(napi_env env, napi_value object) {
+  Bounds bounds;
+  napi_value lower = get_property(env, object, "lower");
+  if (!is_undefined(env, lower)) bounds.lower = std::string(BytesArgument(env, lower).bytes());
+  napi_value upper = get_property(env, object, "upper");
+  if (!is_undefined(env, upper)) bounds.upper = std::string(BytesArgument(env, upper).bytes());
+  bounds.lower_inclusive = get_bool(env, get_property(env, object, "lowerInclusive"));
+  bounds.upper_inclusive = get_bool(env, get_property(env, object, "upperInclusive"));
+  return bounds;
+}
+
+napi_value make_number(napi_env env, double number) {
+  napi_value value;
+  napi_create_double(env, number, &value);
+  return value;
+}
+
+napi_value make_bool(napi_env env, bool boolean) {
+  napi_value value;
+  napi_get_boolean(env, boolean, &value);
+  return value;
+}
+
+napi_value make_undefined(napi_env env) {
+  napi_value value;
+  napi_get_undefined(env, &value);
+  return value;
+}
+
+ObjectBuilder& ObjectBuilder::number(const char* name, double number) {
+  return value(name, make_number(env_, number));
+}
+
+ObjectBuilder& ObjectBuilder::boolean(const char* name, bool boolean) { return value(name, make_bool(env_, boolean)); }
+
+ObjectBuilder& ObjectBuilder::string(const char* name, const std::string& text) {
+  napi_value string;
+  napi_create_string_utf8(env_, text.data(), text.size(), &string);
+  return value(name, string);
+}
+
+ObjectBuilder& ObjectBuilder::value(const char* name, napi_value field) {
+  napi_set_named_property(env_, object_, name, field);
+  return *this;
+}
+
+}  // namespace hotbolt

@@ -1,0 +1,66 @@
+// See promise_task.h.
+#include "binding/promise_task.h"
+
+namespace hotbolt {
+
+namespace {
+
+struct Task {
+  std::function<void()> work;
+  std::function<napi_value(napi_env)> finish;
+  std::optional<Error> error;
+  napi_deferred deferred = nullptr;
+};
+
+void settle(EnvState& state, Task& task) noexcept {
+  napi_env env = state.env();
+  napi_value value = nullptr;
+  if (!task.error) {
+    try {
+      value = task.finish(env);
+    } catch (...) {
+      task.error = current_error();
+    }
+  }
+  if (task.error) {
+    napi_reject_deferred(env, task.deferred, state.make_error(*task.error));
+  } else {
+    napi_resolve_deferred(env, task.deferred, value);
+  }
+  state.end_work();
+}
+
+}  // namespace
+
+napi_value run_task(napi_env env, Worker& worker, std::function<void()> work, std::function<napi_value(napi_env)> finish) {
+  EnvState& state = EnvState::of(env);
+  auto task = std::make_shared<Task>();
+  task->work = std::move(work);
+  task->finish = std::move(finish);
+  napi_value promise;
+  napi_create_promise(env, &task->deferred, &promise);
+  state.begin_work();
+  bool posted = worker.post([task, mailbox = state.mailbox()]() mutable {
+    try {
+      task->work();
+    } catch (...) {
+      task->error = current_error();
+    }
+    mailbox->post([task = std::move(task)](EnvState& owner) { settle(owner, *task); });
+  });
+  if (!posted) {
+    task->error = Error(ErrorCode::ERR_CLOSED);
+    settle(state, *task);
+  }
+  return promise;
+}
+
+napi_value rejected_promise(napi_env env, const Error& error) {
+  napi_deferred deferred;
+  napi_value promise;
+  napi_create_promise(env, &deferred, &promise);
+  napi_reject_deferred(env, deferred, EnvState::of(env).make_error(error));
+  return promise;
+}
+
+}  // namespace hotbolt

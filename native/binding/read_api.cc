@@ -1,0 +1,148 @@
+// Verbs that read: through the newest state, a snapshot, or a transaction.
+#include "binding/handle.h"
+#include "binding/verbs.h"
+
+namespace hotbolt::verbs {
+
+namespace {
+
+// The bucket as the reader sees it. Transactions remember that they looked.
+const BucketView& resolve(Handle& reader, BucketRef& ref) {
+  switch (reader.tag) {
+    case HandleTag::kStore:
+      return static_cast<StoreHandle&>(reader).store->resolve(ref);
+    case HandleTag::kSnapshot:
+      return static_cast<SnapshotHandle&>(reader).snapshot->resolve(ref);
+    case HandleTag::kUpdate:
+      return static_cast<UpdateHandle&>(reader).update->resolve(ref);
+    default:
+      throw_argument("a store, snapshot or transaction");
+  }
+}
+
+void note_value_read(Handle& reader, const BucketRef& ref, Bytes key) {
+  if (reader.tag == HandleTag::kUpdate) static_cast<UpdateHandle&>(reader).update->read_value(ref, key);
+}
+
+void note_bucket_read(Handle& reader, const BucketRef& ref) {
+  if (reader.tag == HandleTag::kUpdate) static_cast<UpdateHandle&>(reader).update->read_bucket(ref);
+}
+
+std::optional<Bytes> look_up(napi_env env, napi_value reader_value, napi_value bucket_value, napi_value key_value) {
+  Handle& reader = any_handle(env, reader_value);
+  BucketRef& ref = get_handle<BucketHandle>(env, bucket_value).ref;
+  BytesArgument key(env, key_value);
+  const BucketView& bucket = resolve(reader, ref);
+  note_value_read(reader, ref, key.bytes());
+  if (key.bytes().empty()) return std::nullopt;
+  return bucket.get(key.bytes());
+}
+
+}  // namespace
+
+napi_value bucket(napi_env env, napi_callback_info info) {
+  return guard(env, [&] {
+    auto [parent, name] = get_arguments<2>(env, info);
+    auto handle = std::make_unique<BucketHandle>();
+    if (!is_undefined(env, parent)) handle->ref.path = get_handle<BucketHandle>(env, parent).ref.path;
+    BytesArgument bytes(env, name);
+    require_key(bytes.bytes());
+    if (handle->ref.path.size() == kDepthMax) throw_argument("at most 254 buckets inside each other");
+    handle->ref.path.emplace_back(bytes.bytes());
+    return wrap_handle(env, std::move(handle));
+  });
+}
+
+napi_value root_bucket(napi_env env, napi_callback_info) {
+  return guard(env, [&] { return wrap_handle(env, std::make_unique<BucketHandle>()); });
+}
+
+napi_value snapshot(napi_env env, napi_callback_info info) {
+  return guard(env, [&] {
+    auto [store] = get_arguments<1>(env, info);
+    return wrap_handle(env, std::make_unique<SnapshotHandle>(get_handle<StoreHandle>(env, store).store->snapshot()));
+  });
+}
+
+napi_value close_snapshot(napi_env env, napi_callback_info info) {
+  return guard(env, [&] {
+    auto [handle] = get_arguments<1>(env, info);
+    get_handle<SnapshotHandle>(env, handle).snapshot->close();
+    return make_undefined(env);
+  });
+}
+
+napi_value get(napi_env env, napi_callback_info info) {
+  return guard(env, [&] {
+    auto [reader, bucket, key] = get_arguments<3>(env, info);
+    std::optional<Bytes> value = look_up(env, reader, bucket, key);
+    napi_value result;
+    if (value && value->size() > EnvState::kScratchBytes) {
+      if (napi_create_buffer_copy(env, value->size(), value->data(), nullptr, &result) != napi_ok) {
+        throw Error(ErrorCode::ERR_OUT_OF_MEMORY);
+      }
+      return result;
+    }
+    if (value) memcpy(EnvState::of(env).scratch(), value->data(), value->size());
+    napi_create_int32(env, value ? static_cast<int32_t>(value->size()) : -1, &result);
+    return result;
+  });
+}
+
+napi_value get_into(napi_env env, napi_callback_info info) {
+  return guard(env, [&] {
+    auto [reader, bucket, key, target_value] = get_arguments<4>(env, info);
+    WritableBytes target(env, target_value);
+    std::optional<Bytes> value = look_up(env, reader, bucket, key);
+    if (value) memcpy(target.data, value->data(), std::min(target.size, value->size()));
+    return make_number(env, value ? double(value->size()) : -1);
+  });
+}
+
+napi_value has(napi_env env, napi_callback_info info) {
+  return guard(env, [&] {
+    auto [reader, bucket, key] = get_arguments<3>(env, info);
+    return make_bool(env, look_up(env, reader, bucket, key).has_value());
+  });
+}
+
+napi_value bucket_exists(napi_env env, napi_callback_info info) {
+  return guard(env, [&] {
+    auto [reader_value, bucket_value] = get_arguments<2>(env, info);
+    Handle& reader = any_handle(env, reader_value);
+    BucketRef& ref = get_handle<BucketHandle>(env, bucket_value).ref;
+    note_bucket_read(reader, ref);
+    return make_bool(env, resolve(reader, ref).exists());
+  });
+}
+
+napi_value sequence(napi_env env, napi_callback_info info) {
+  return guard(env, [&] {
+    auto [reader_value, bucket_value] = get_arguments<2>(env, info);
+    Handle& reader = any_handle(env, reader_value);
+    BucketRef& ref = get_handle<BucketHandle>(env, bucket_value).ref;
+    note_bucket_read(reader, ref);
+    napi_value result;
+    napi_create_bigint_uint64(env, resolve(reader, ref).sequence(), &result);
+    return result;
+  });
+}
+
+napi_value count(napi_env env, napi_callback_info info) {
+  return guard(env, [&] {
+    auto [reader_value, bucket_value, bounds_value] = get_arguments<3>(env, info);
+    Handle& reader = any_handle(env, reader_value);
+    BucketRef& ref = get_handle<BucketHandle>(env, bucket_value).ref;
+    Bounds bounds = get_bounds(env, bounds_value);
+    uint64_t keys = 0;
+    for (MergedCursor cursor(resolve(reader, ref), bounds, false); cursor.valid(); cursor.next()) {
+      if (!cursor.is_bucket()) keys++;
+    }
+    if (reader.tag == HandleTag::kUpdate) {
+      static_cast<UpdateHandle&>(reader).update->read_range(ref, std::move(bounds), false);
+    }
+    return make_number(env, double(keys));
+  });
+}
+
+}  // namespace hotbolt::verbs

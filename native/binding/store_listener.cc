@@ -1,0 +1,62 @@
+// See store_listener.h.
+#include "binding/store_listener.h"
+
+namespace hotbolt {
+
+JsStoreListener::JsStoreListener(napi_env env, napi_value events)
+    : mailbox_(EnvState::of(env).mailbox()), env_(env) {
+  napi_create_reference(env, events, 1, &events_);
+}
+
+void JsStoreListener::on_durable(Seq seq) noexcept {
+  durable_ = seq;
+  if (posted_.exchange(true)) return;
+  mailbox_->post([self = shared_from_this()](EnvState& state) { self->deliver_durable(state); });
+}
+
+void JsStoreListener::on_failure(const Error& error) noexcept {
+  mailbox_->post([self = shared_from_this(), error](EnvState& state) {
+    self->stop_waiting(state);
+    self->call(state, "onFailure", state.make_error(error));
+  });
+}
+
+void JsStoreListener::deliver_durable(EnvState& state) {
+  posted_ = false;
+  delivered_ = durable_;
+  if (delivered_ >= awaited_) stop_waiting(state);
+  napi_value seq;
+  napi_create_double(state.env(), double(delivered_), &seq);
+  call(state, "onDurable", seq);
+}
+
+void JsStoreListener::call(EnvState& state, const char* name, napi_value argument) {
+  if (events_ == nullptr) return;
+  napi_env env = state.env();
+  napi_value events, function, exception;
+  napi_get_reference_value(env, events_, &events);
+  if (napi_get_named_property(env, events, name, &function) != napi_ok) return;
+  if (napi_call_function(env, events, function, 1, &argument, nullptr) == napi_ok) return;
+  if (napi_get_and_clear_last_exception(env, &exception) == napi_ok) napi_fatal_exception(env, exception);
+}
+
+void JsStoreListener::await(Seq seq) {
+  awaited_ = seq;
+  if (waiting_ || delivered_ >= seq) return;
+  waiting_ = true;
+  EnvState::of(env_).begin_work();
+}
+
+void JsStoreListener::stop_waiting(EnvState& state) {
+  if (!waiting_) return;
+  waiting_ = false;
+  state.end_work();
+}
+
+void JsStoreListener::release() {
+  stop_waiting(EnvState::of(env_));
+  if (events_ != nullptr) napi_delete_reference(env_, events_);
+  events_ = nullptr;
+}
+
+}  // namespace hotbolt

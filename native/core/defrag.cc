@@ -1,0 +1,164 @@
+// See defrag.h.
+#include "core/defrag.h"
+
+#include "core/recovery.h"
+#include "core/replayer.h"
+
+namespace hotbolt {
+
+namespace {
+
+// Kept free besides the estimate of the copy, so that the journal and other files on the disk can go on growing.
+constexpr uint64_t kReserveBytes = 16 << 20;
+
+constexpr uint64_t kPollUs = 200;
+
+}  // namespace
+
+Defrag::Defrag(std::shared_ptr<Store> store, DefragOptions options)
+    : store_(std::move(store)),
+      options_(options),
+      pacer_(store_->files_, store_->latency_, options.bytes_per_second) {}
+
+Defrag::~Defrag() = default;
+
+void Defrag::require_space() {
+  std::shared_ptr<PageFile> file = store_->file_;
+  Meta meta = file->meta();
+  file->load_freelist();
+  uint64_t unused = file->free_pages() + file->pending_pages();
+  total_bytes_ = (meta.high_water - std::min(meta.high_water, unused)) * meta.page_size;
+  uint64_t needed = total_bytes_ + total_bytes_ / 10 + kReserveBytes;
+  uint64_t available = store_->files_.free_space_bytes(directory_of(store_->path_));
+  if (available >= needed) return;
+  throw Error(ErrorCode::ERR_NO_SPACE, "a defragmentation needs about " + std::to_string(needed) + " bytes beside " +
+                                           store_->path_ + ", " + std::to_string(available) + " are available")
+      .with_path(store_->path_);
+}
+
+void Defrag::prepare() {
+  require_space();
+  temp_path_ = defrag_path(store_->files_, store_->path_);
+  target_ = PageFile::create_empty(store_->files_, temp_path_, store_->file_->page_size(), store_->file_->status());
+}
+
+void Defrag::pin() {
+  pinned_ = store_->view_->base;
+  covered_ = store_->covered_seq();
+  store_->recycle_limit_ = covered_.load();
+  store_->defrag_ = shared_from_this();
+  store_->update_backlog();
+}
+
+void Defrag::copy() {
+  bulk_copy(*pinned_, target_, {.database_id = store_->database_id_, .journal_seq = covered_}, options_.fill, pacer_,
+            progress_);
+  pinned_.reset();
+}
+
+uint64_t Defrag::backlog_bytes() const {
+  uint64_t bytes = 0;
+  for (const auto& memtable : store_->view_->layers) {
+    if (!memtable->sealed() || memtable->last_seq() > covered_) bytes += memtable->bytes();
+  }
+  return bytes;
+}
+
+CatchUp Defrag::begin_catch_up() {
+  store_->seal();
+  store_->submit();
+  CatchUp round;
+  round.covered = std::max(covered_.load(), store_->covered_seq());
+  if (store_->covered_seq() > covered_) round.journal_until = store_->covered_seq();
+  for (size_t i = 1; i < store_->view_->layers.size(); i++) {
+    const auto& memtable = store_->view_->layers[i];
+    if (memtable->last_seq() <= round.covered) continue;
+    round.memtables.push_back(memtable);
+    round.bytes += memtable->bytes();
+  }
+  if (!round.memtables.empty()) round.covered = round.memtables.front()->last_seq();
+  return round;
+}
+
+void Defrag::run_catch_up(CatchUp& round) {
+  if (round.journal_until != 0) {
+    // Checkpoints may be ahead of the journal's syncs; what is read back must be written.
+    while (store_->journal_->durable_seq() < round.journal_until) {
+      pacer_.throw_if_cancelled();
+      if (store_->poisoned()) throw Error(ErrorCode::ERR_POISONED);
+      store_->files_.sleep_us(kPollUs);
+    }
+    JournalDirectory journal = list_journal(store_->files_, store_->path_);
+    ReplayResult result =
+        replay_into_file(store_->files_, journal.segments, covered_, round.journal_until, target_,
+                         store_->database_id_, options_.fill, store_->options_.checkpoint_bytes, pacer_);
+    round.bytes += result.bytes;
+    round.transactions += result.transactions;
+    covered_ = result.last_seq;
+    HOTBOLT_ASSERT(covered_ == round.journal_until);
+  }
+  if (!round.memtables.empty()) {
+    std::vector<const Memtable*> pointers;
+    for (const auto& memtable : round.memtables) pointers.push_back(memtable.get());
+    round.transactions += round.covered - covered_;
+    WriteTx tx(target_, pacer_, {.fill = options_.fill});
+    tx.apply(pointers);
+    tx.commit({.database_id = store_->database_id_, .journal_seq = round.covered});
+  }
+  covered_ = round.covered;
+}
+
+void Defrag::publish() {
+  pacer_.throw_if_cancelled();
+  if (store_->poisoned()) throw Error(ErrorCode::ERR_POISONED);
+  store_->files_.rename(temp_path_, store_->path_);
+  published_ = true;
+  target_->set_path(store_->path_);
+  try {
+    store_->files_.sync_directory(directory_of(store_->path_));
+  } catch (const Error& error) {
+    store_->poison(error);  // which file a crash would leave is unknown; opening again is right with either
+    throw;
+  }
+}
+
+void Defrag::install() {
+  std::shared_ptr<PageFile> old = std::exchange(store_->file_, target_);
+  std::vector<std::shared_ptr<const Memtable>> newer;
+  for (size_t i = 1; i < store_->view_->layers.size(); i++) {
+    if (store_->view_->layers[i]->last_seq() > covered_) newer.push_back(store_->view_->layers[i]);
+  }
+  {
+    std::lock_guard lock(store_->mutex_);
+    store_->old_files_.push_back(std::move(old));
+  }
+  store_->defrag_.reset();
+  store_->install(std::move(newer), target_->begin_read());
+  bool flat = store_->view_->base->meta().mark && store_->view_->base->meta().mark->is_flat;
+  if (flat && store_->view_->layers.size() == 1 && store_->active_->empty()) store_->may_nest_ = false;
+}
+
+void Defrag::clean() {
+  store_->recycle_limit_ = kSeqMax;
+  store_->journal_->rebind(store_->binding_of(target_->meta()));
+  store_->journal_->recycle(covered_);
+  store_->retire_old_files();
+}
+
+void Defrag::abort() {
+  pinned_.reset();
+  if (target_ == nullptr || published_) return;
+  store_->files_.remove(temp_path_);
+  // The file has no name any more: emptied in steps so that freeing its blocks does not delay the journal.
+  Pacer pacer(store_->files_, store_->latency_, 0);
+  auto target = std::exchange(target_, nullptr);
+  target->retire(pacer);
+}
+
+void Defrag::release() {
+  if (!published_) store_->recycle_limit_ = kSeqMax;
+  if (store_->defrag_.get() == this) store_->defrag_.reset();
+  store_->update_backlog();
+}
+
+}  // namespace hotbolt

@@ -1,0 +1,72 @@
+// One online defragmentation: the verbs behind the phases that TypeScript orders. DESIGN: copy a pinned state into a new file,
+// replay what was written meanwhile until little is left, rename, and let the store's base become the new file.
+//
+//   prepare (worker)     disk space, temporary file: same directory, O_EXCL, same mode and owner, locked from the start
+//   pin (owner)          the page file's state S; from here on sealed memtables are kept, journal segments newer than S too
+//   copy (copier)        bulk copy of S; its commit carries a mark: same database id, S's journal sequence
+//   catch up (copier)    what S lacks: from the journal for what was checkpointed into the old file meanwhile, then from the kept
+//                        memtables. Repeated. A commit each; the mark moves on.
+//   publish (copier)     rename over the database's path, sync the directory. No way back.
+//   install (owner)      one turn: the base becomes the new file, memtables that it holds are dropped
+//   clean (copier)       recycle journal segments; the old file is emptied when its last reader ends
+//
+// Both files carry the same database id and each its own mark, and no segment that either needs is recycled before the directory is
+// synced: whichever of the two a crash leaves under the path, its mark plus the journal give the same state.
+#pragma once
+
+#include "core/bulk_copier.h"
+#include "core/store.h"
+
+namespace hotbolt {
+
+struct DefragOptions {
+  double fill = 0.9;
+  uint64_t bytes_per_second = 0;
+};
+
+// What a catch-up round works on, collected by the owner.
+struct CatchUp {
+  std::vector<std::shared_ptr<const Memtable>> memtables;  // newest first
+  Seq journal_until = 0;  // replay the journal up to here first; 0: nothing
+  Seq covered = 0;        // what the new file holds afterwards
+  uint64_t bytes = 0;     // result: replayed
+  uint64_t transactions = 0;
+};
+
+class Defrag : public std::enable_shared_from_this<Defrag> {
+ public:
+  Defrag(std::shared_ptr<Store> store, DefragOptions options);
+  ~Defrag();
+
+  void prepare();  // copier
+  void pin();      // owner
+  void copy();     // copier
+  CatchUp begin_catch_up();         // owner
+  void run_catch_up(CatchUp& round);  // copier
+  void publish();  // copier
+  void install();  // owner
+  void clean();    // copier
+  void cancel() noexcept { pacer_.cancel(); }  // any thread
+  void abort();    // copier: removes the temporary file
+  void release();  // owner, after abort(): the kept memtables go back to checkpoints
+
+  // owner
+  const CopyProgress& progress() const { return progress_; }
+  uint64_t total_bytes() const { return total_bytes_; }
+  uint64_t backlog_bytes() const;
+
+ private:
+  void require_space();
+  const std::shared_ptr<Store> store_;
+  const DefragOptions options_;
+  Pacer pacer_;
+  CopyProgress progress_;
+  std::string temp_path_;
+  std::shared_ptr<PageFile> target_;
+  std::shared_ptr<const ReadTx> pinned_;
+  std::atomic<Seq> covered_{0};  // by the target
+  uint64_t total_bytes_ = 0;
+  bool published_ = false;
+};
+
+}  // namespace hotbolt

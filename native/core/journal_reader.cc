@@ -1,0 +1,279 @@
+// Finding segments, walking the chain, and telling a torn tail from damage.
+#include "core/journal_reader.h"
+
+#include <algorithm>
+
+#include "core/checksum.h"
+
+namespace hotbolt {
+
+namespace {
+
+constexpr std::string_view kNameSuffix = "-journal-";
+constexpr size_t kNumberDigitsMin = 8;
+constexpr size_t kNumberDigitsMax = 18;
+constexpr size_t kWindowSize = 1 << 20;
+
+// The number of a segment's name, if it is one of this database.
+std::optional<uint64_t> segment_number(const std::string& database_name, const std::string& name) {
+  const size_t prefix = database_name.size() + kNameSuffix.size();
+  if (name.size() < prefix + kNumberDigitsMin || name.size() > prefix + kNumberDigitsMax) return {};
+  if (!name.starts_with(database_name)) return {};
+  if (name.compare(database_name.size(), kNameSuffix.size(), kNameSuffix) != 0) return {};
+  uint64_t number = 0;
+  for (const char digit : name.substr(prefix)) {
+    if (digit < '0' || digit > '9') return {};
+    number = number * 10 + static_cast<uint64_t>(digit - '0');
+  }
+  return number;
+}
+
+// A file seen through a buffer. Offsets may come from hostile bytes: nothing beyond the end is ever asked of the file, and
+// the buffer never grows beyond the file's size.
+class Window {
+ public:
+  explicit Window(File& file) : file_(file), file_size_(file.status().size_bytes) {}
+  uint64_t file_size() const { return file_size_; }
+  bool holds(uint64_t offset, uint64_t size) const {
+    return offset <= file_size_ && size <= file_size_ - offset;
+  }
+  // nullptr when the file ends before. Valid until the next call.
+  const char* at(uint64_t offset, uint64_t size) {
+    if (offset < begin_ || offset + size > begin_ + filled_) fill(offset, size);
+    return offset + size <= begin_ + filled_ ? buffer_.get() + (offset - begin_) : nullptr;
+  }
+
+ private:
+  void fill(uint64_t offset, uint64_t size) {
+    if (!holds(offset, size)) {
+      begin_ = offset;
+      filled_ = 0;
+      return;
+    }
+    const uint64_t wanted = std::min(std::max<uint64_t>(size, kWindowSize), file_size_ - offset);
+    if (wanted > capacity_) {
+      buffer_.reset();
+      buffer_ = std::make_unique_for_overwrite<char[]>(wanted);
+      capacity_ = wanted;
+    }
+    begin_ = offset;
+    filled_ = file_.read(offset, buffer_.get(), wanted);
+  }
+
+  File& file_;
+  const uint64_t file_size_;
+  std::unique_ptr<char[]> buffer_;
+  uint64_t capacity_ = 0;
+  uint64_t begin_ = 0;
+  uint64_t filled_ = 0;
+};
+
+std::optional<SegmentHeader> decode_header(Window& window, uint64_t offset, uint64_t number) {
+  const char* bytes = window.at(offset, sizeof(SegmentHeader));
+  if (bytes == nullptr) return {};
+  const auto header = load<SegmentHeader>(bytes);
+  const bool valid = header.magic == kSegmentMagic && header.version == kSegmentVersion &&
+                     header.header_size == sizeof header && header.number == number &&
+                     header.first_seq > 0 && header.crc == segment_crc(header);
+  return valid ? std::optional(header) : std::nullopt;
+}
+
+std::optional<JournalSegment> read_segment_header(File& file, uint64_t number) {
+  Window window(file);
+  std::optional<SegmentHeader> header = decode_header(window, 0, number);
+  if (!header) header = decode_header(window, kSegmentCopyOffset, number);
+  if (!header) return {};
+  JournalSegment segment;
+  segment.path = file.path();
+  segment.number = number;
+  segment.binding = {header->database_id, header->base_txid, header->base_checksum};
+  segment.first_seq = header->first_seq;
+  segment.synced_seq = header->synced_seq;
+  segment.chain = header->chain;
+  segment.life = header->life;
+  return segment;
+}
+
+// nullptr: it has been renamed or removed since the directory was listed.
+std::unique_ptr<File> open_if_there(FileSystem& files, const std::string& path) {
+  try {
+    return files.open(path, OpenMode{});
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::ERR_NOT_FOUND) throw;
+    return nullptr;
+  }
+}
+
+// The frame header at `offset`, if there is one of this life.
+std::optional<FrameHeader> frame_header_at(Window& window, uint64_t offset, uint32_t life) {
+  const char* bytes = window.at(offset, sizeof(FrameHeader));
+  if (bytes == nullptr || load<uint32_t>(bytes) != kFrameMagic) return {};
+  const auto header = load<FrameHeader>(bytes);
+  return header.crc == frame_crc(header, life) ? std::optional(header) : std::nullopt;
+}
+
+// The walk along the chain.
+class JournalScan {
+ public:
+  JournalScan(FileSystem& files, const std::vector<JournalSegment>& segments, Seq covered, Seq until,
+              const std::function<void(Seq, Bytes)>& visit)
+      : files_(files), segments_(segments), covered_(covered), until_(until), visit_(visit) {
+    end_.last_seq = covered;
+    next_ = covered + 1;
+  }
+  JournalEnd run();
+
+ private:
+  bool continues(const JournalSegment& segment) const;
+  void require_reaching_back(const JournalSegment& first, Window& window) const;
+  void read_frames(const JournalSegment& segment, Window& window);
+  bool read_frame(const JournalSegment& segment, Window& window);
+  void require_nothing_lost(size_t broken, uint64_t broken_offset) const;
+  bool proves_loss(Seq seq, Seq synced_seq) const {
+    return seq > next_ && seq > covered_ && synced_seq >= next_;
+  }
+  bool proves_loss(const JournalSegment& segment, uint64_t offset) const;
+
+  FileSystem& files_;
+  const std::vector<JournalSegment>& segments_;
+  const Seq covered_;
+  const Seq until_;
+  const std::function<void(Seq, Bytes)>& visit_;
+  JournalEnd end_;
+  Seq next_;            // the sequence number that comes next in the chain
+  uint32_t chain_ = 0;  // CRC of the frame before
+  uint32_t life_ = 0;
+  uint64_t offset_ = 0;  // in the segment that is read: where the next frame would be
+};
+
+JournalEnd JournalScan::run() {
+  size_t broken = 0;
+  for (size_t i = 0; i < segments_.size() && end_.last_seq < until_; i++) {
+    const JournalSegment& segment = segments_[i];
+    if (i > 0 && !continues(segment)) break;
+    const std::unique_ptr<File> file = files_.open(segment.path, OpenMode{});
+    Window window(*file);
+    if (i == 0) require_reaching_back(segment, window);
+    broken = i;
+    read_frames(segment, window);
+  }
+  if (end_.last_seq < until_ && !segments_.empty()) require_nothing_lost(broken, offset_);
+  return end_;
+}
+
+bool JournalScan::continues(const JournalSegment& segment) const {
+  if (segment.life == life_ && segment.first_seq == next_ && segment.chain == chain_) return true;
+  return segment.first_seq <= covered_ + 1 && next_ <= covered_ + 1;
+}
+
+void JournalScan::require_reaching_back(const JournalSegment& first, Window& window) const {
+  if (first.first_seq <= covered_ + 1) return;
+  const bool has_frames = frame_header_at(window, kSegmentBlockSize, first.life).has_value();
+  if (!has_frames && first.synced_seq <= covered_) return;
+  throw Error(ErrorCode::ERR_JOURNAL_STALE,
+              "the journal begins with transaction " + std::to_string(first.first_seq) +
+                  " but the database file ends with " + std::to_string(covered_))
+      .with_path(first.path);
+}
+
+void JournalScan::read_frames(const JournalSegment& segment, Window& window) {
+  next_ = segment.first_seq;
+  chain_ = segment.chain;
+  life_ = segment.life;
+  offset_ = kSegmentBlockSize;
+  while (end_.last_seq < until_ && read_frame(segment, window)) {
+  }
+}
+
+// Visits the frame at offset_ if it is the chain's next, and moves behind it.
+bool JournalScan::read_frame(const JournalSegment& segment, Window& window) {
+  const std::optional<FrameHeader> header = frame_header_at(window, offset_, segment.life);
+  if (!header || header->seq != next_ || header->chain != chain_) return false;
+  const uint64_t body_offset = offset_ + sizeof(FrameHeader);
+  if (header->body_size == 0 || !window.holds(body_offset, header->body_size)) return false;
+  const char* bytes = window.at(body_offset, header->body_size);
+  if (bytes == nullptr) return false;
+  const Bytes body(bytes, header->body_size);
+  if (crc32c(body) != header->body_crc) return false;
+  next_ = header->seq + 1;
+  chain_ = header->crc;
+  offset_ += frame_size(header->body_size);
+  if (header->seq <= covered_) return true;
+  end_.last_seq = header->seq;
+  end_.frames++;
+  end_.bytes += header->body_size;
+  visit_(header->seq, body);
+  return true;
+}
+
+// The chain is broken at `broken_offset` of segment `broken`. Throws if something behind that proves that transaction
+// next_ had been acknowledged.
+void JournalScan::require_nothing_lost(size_t broken, uint64_t broken_offset) const {
+  for (size_t i = broken; i < segments_.size(); i++) {
+    const JournalSegment& segment = segments_[i];
+    const bool proven = (i > broken && proves_loss(segment.first_seq, segment.synced_seq)) ||
+                        proves_loss(segment, i == broken ? broken_offset : kSegmentBlockSize);
+    if (!proven) continue;
+    const std::string& path = segments_[broken].path;
+    throw Error(ErrorCode::ERR_JOURNAL_CORRUPT,
+                "the journal " + path + " is damaged at offset " + std::to_string(broken_offset) +
+                    ": transaction " + std::to_string(next_) + " was acknowledged and cannot be read")
+        .with_path(path);
+  }
+}
+
+// Looks at headers only, so that bytes that pretend to be many long frames cost no more than others.
+bool JournalScan::proves_loss(const JournalSegment& segment, uint64_t offset) const {
+  const std::unique_ptr<File> file = files_.open(segment.path, OpenMode{});
+  Window window(*file);
+  for (; window.holds(offset, sizeof(FrameHeader)); offset += 8) {
+    const std::optional<FrameHeader> header = frame_header_at(window, offset, segment.life);
+    if (header && proves_loss(header->seq, header->synced_seq)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+uint32_t segment_crc(const SegmentHeader& header) noexcept {
+  return crc32c(Bytes(reinterpret_cast<const char*>(&header), offsetof(SegmentHeader, crc)));
+}
+
+uint32_t frame_crc(const FrameHeader& header, uint32_t life) noexcept {
+  constexpr size_t kFrom = offsetof(FrameHeader, seq);
+  const Bytes all(reinterpret_cast<const char*>(&header), sizeof header);
+  return crc32c(all.substr(kFrom), life);
+}
+
+std::string segment_path(const std::string& database_path, uint64_t number) {
+  std::string digits = std::to_string(number);
+  if (digits.size() < kNumberDigitsMin) digits.insert(0, kNumberDigitsMin - digits.size(), '0');
+  return database_path + std::string(kNameSuffix) + digits;
+}
+
+JournalDirectory list_journal(FileSystem& files, const std::string& database_path) {
+  JournalDirectory result;
+  const std::string database_name = name_of(database_path);
+  for (const std::string& name : files.list(directory_of(database_path))) {
+    const std::optional<uint64_t> number = segment_number(database_name, name);
+    if (!number) continue;
+    const std::string path = segment_path(database_path, *number);
+    const std::unique_ptr<File> file = open_if_there(files, path);
+    if (file == nullptr) continue;
+    if (std::optional<JournalSegment> segment = read_segment_header(*file, *number)) {
+      result.segments.push_back(std::move(*segment));
+    } else {
+      result.unusable.push_back(path);
+    }
+  }
+  const auto by_number = [](const JournalSegment& a, const JournalSegment& b) { return a.number < b.number; };
+  std::sort(result.segments.begin(), result.segments.end(), by_number);
+  return result;
+}
+
+JournalEnd read_journal(FileSystem& files, const std::vector<JournalSegment>& segments, Seq covered,
+                        Seq until, const std::function<void(Seq, Bytes)>& visit) {
+  return JournalScan(files, segments, covered, until, visit).run();
+}
+
+}  // namespace hotbolt

@@ -1,0 +1,97 @@
+// The rules by which an operation changes a memtable over a view.
+#include "core/memtable_writer.h"
+
+namespace hotbolt {
+
+namespace {
+
+[[noreturn]] void throw_incompatible(Bytes name, const char* expected) {
+  throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE,
+              hex(name) + " is not " + expected + ": a bucket and a key cannot share a name");
+}
+
+}  // namespace
+
+void require_key(Bytes key) {
+  if (key.empty()) throw Error(ErrorCode::ERR_KEY_REQUIRED);
+  if (key.size() > kKeySizeMax) {
+    throw Error(ErrorCode::ERR_KEY_TOO_LARGE, "a key of " + std::to_string(key.size()) + " bytes is longer than " +
+                                                  std::to_string(kKeySizeMax));
+  }
+}
+
+void require_value(Bytes value) {
+  if (value.size() > kValueSizeMax) {
+    throw Error(ErrorCode::ERR_VALUE_TOO_LARGE, "a value of " + std::to_string(value.size()) +
+                                                    " bytes is longer than " + std::to_string(kValueSizeMax));
+  }
+}
+
+BucketTable* MemtableWriter::table(const BucketPath& path, bool create, Seq seq, bool& changed) {
+  BucketTable* table = &target_.root();
+  BucketView bucket = BucketView::root(view_, kSeqMax);
+  for (const std::string& name : path) {
+    NameKind kind = bucket.kind(name);
+    if (kind == NameKind::kValue) throw_incompatible(name, "a bucket");
+    if (kind == NameKind::kMissing && !create) return nullptr;
+    if (kind == NameKind::kMissing) {
+      table = &target_.create_bucket(*table, name, seq);
+      changed = true;
+      bucket = BucketView::at(view_, kSeqMax, BucketPath(path.begin(), path.begin() + (&name - path.data()) + 1));
+      continue;
+    }
+    const Record* record = table->find(name);
+    if (record == nullptr || !record->newest->is_bucket()) changed = true;
+    table = &target_.touch_bucket(*table, name, seq);
+    bucket = bucket.child(name);
+  }
+  return table;
+}
+
+void MemtableWriter::require_no_bucket(const BucketPath& path, Bytes key) const {
+  if (BucketView::at(view_, kSeqMax, path).kind(key) == NameKind::kBucket) throw_incompatible(key, "a key");
+}
+
+void MemtableWriter::require_missing(const BucketPath& parent, Bytes name) const {
+  NameKind kind = BucketView::at(view_, kSeqMax, parent).kind(name);
+  if (kind == NameKind::kBucket) throw Error(ErrorCode::ERR_BUCKET_EXISTS);
+  if (kind == NameKind::kValue) throw_incompatible(name, "a bucket");
+}
+
+void MemtableWriter::require_bucket(const BucketPath& parent, Bytes name) const {
+  NameKind kind = BucketView::at(view_, kSeqMax, parent).kind(name);
+  if (kind == NameKind::kMissing) throw Error(ErrorCode::ERR_BUCKET_NOT_FOUND);
+  if (kind == NameKind::kValue) throw_incompatible(name, "a bucket");
+}
+
+void MemtableWriter::apply(const Op& op, Seq seq, Seq pinned, bool check, bool& changed) {
+  switch (op.kind) {
+    case OpKind::kPut: {
+      if (op.path->empty()) throw_incompatible(op.key, "allowed in the root, which holds buckets only");
+      if (check) require_no_bucket(*op.path, op.key);
+      target_.put(*table(*op.path, true, seq, changed), op.key, op.value, seq, pinned);
+      break;
+    }
+    case OpKind::kRemove: {
+      if (check) require_no_bucket(*op.path, op.key);
+      BucketTable* found = table(*op.path, false, seq, changed);
+      if (found != nullptr) target_.remove(*found, op.key, seq, pinned);
+      break;
+    }
+    case OpKind::kCreateBucket:
+      if (check) require_missing(*op.path, op.key);
+      target_.create_bucket(*table(*op.path, true, seq, changed), op.key, seq);
+      changed = true;
+      break;
+    case OpKind::kDeleteBucket:
+      if (check) require_bucket(*op.path, op.key);
+      target_.delete_bucket(*table(*op.path, true, seq, changed), op.key, seq);
+      changed = true;
+      break;
+    case OpKind::kSetSequence:
+      target_.set_sequence(*table(*op.path, true, seq, changed), op.sequence, seq);
+      break;
+  }
+}
+
+}  // namespace hotbolt

@@ -1,0 +1,224 @@
+// An open page file at work: readers, freelist, growth, the end of its life. How it is opened is in page_file_open.cc.
+#include "core/page_file.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "core/pacer.h"
+#include "core/reachability.h"
+
+namespace hotbolt {
+namespace {
+
+constexpr uint64_t kMappingMin = 64 << 20;
+constexpr uint64_t kMappingFactor = 8;
+constexpr uint64_t kGrowthUnit = 256 << 10;
+constexpr uint64_t kGrowthMax = 16 << 20;
+// 4 MiB each 10 ms: unlinking or truncating a big file at once delays every sync of the file system.
+constexpr uint64_t kEmptyStepBytes = 4 << 20;
+constexpr uint64_t kEmptyPauseUs = 10'000;
+
+uint64_t round_up(uint64_t bytes, uint64_t unit) { return (bytes + unit - 1) / unit * unit; }
+
+}  // namespace
+
+// --- ReadTx ---
+
+ReadTx::ReadTx(std::shared_ptr<PageFile> file, Meta meta, std::shared_ptr<const Mapping> mapping,
+               uint64_t readable_bytes)
+    : file_(std::move(file)),
+      meta_(std::move(meta)),
+      mapping_(std::move(mapping)),
+      data_(mapping_->data()),
+      page_limit_(std::min(meta_.high_water,
+                           std::min(readable_bytes, mapping_->size()) / meta_.page_size)),
+      page_shift_(static_cast<unsigned>(std::countr_zero(meta_.page_size))) {
+  file_->readers().add(meta_.txid);
+}
+
+ReadTx::~ReadTx() { file_->readers().remove(meta_.txid); }
+
+void ReadTx::throw_bad_run(PageId id) const {
+  const uint64_t index = value(id);
+  if (index < 2) throw_corrupt(id, "a meta page cannot be part of a tree");
+  if (index >= page_limit_) throw_corrupt(id, "it is beyond the high-water mark");
+  const PageHeader header = load_page_header(data_ + (index << page_shift_));
+  if (header.id != index) throw_corrupt(id, "its header says page " + std::to_string(header.id));
+  throw_corrupt(id, "its overflow pages reach beyond the high-water mark");
+}
+
+// --- PageFile: any thread ---
+
+PageFile::PageFile(FileSystem& files, std::string path, std::unique_ptr<File> file, bool read_only)
+    : files_(files), path_(std::move(path)), file_(std::move(file)), read_only_(read_only) {}
+
+PageFile::~PageFile() = default;
+
+std::shared_ptr<const ReadTx> PageFile::begin_read() {
+  // Registered under the lock that publish() takes: a writer that begins later sees this reader.
+  std::lock_guard lock(mutex_);
+  HOTBOLT_ASSERT(!retired_);
+  return std::make_shared<ReadTx>(shared_from_this(), meta_, mapping_, size_bytes_);
+}
+
+Meta PageFile::meta() const {
+  std::lock_guard lock(mutex_);
+  return meta_;
+}
+
+std::optional<Meta> PageFile::previous_meta() const {
+  std::lock_guard lock(mutex_);
+  return previous_meta_;
+}
+
+FileStatus PageFile::status() const { return file_->status(); }
+uint64_t PageFile::size_bytes() const { return size_bytes_; }
+
+// --- PageFile: the freelist ---
+
+void PageFile::load_freelist() {
+  HOTBOLT_ASSERT(!freelist_loaded_);
+  const auto tx = begin_read();
+  const bool stored = tx->meta().freelist_stored();
+  const std::vector<uint64_t> free_ids = stored ? stored_free_ids(*tx) : scan_free_ids(*tx);
+  if (stored && tx->meta().mark) is_flat_ = tx->meta().mark->is_flat;
+  freelist_.load(free_ids, tx->meta().high_water);
+  hold_back_fallback(free_ids);
+  count_pages();
+  freelist_loaded_ = true;
+}
+
+std::vector<uint64_t> PageFile::stored_free_ids(const ReadTx& tx) const {
+  const PageId id{tx.meta().freelist};
+  std::vector<uint64_t> ids = decode_freelist_page(id, tx.run(id), tx.meta().high_water);
+  const auto own = std::lower_bound(ids.begin(), ids.end(), value(id));
+  const bool lists_itself = own != ids.end() && *own < value(id) + tx.run_length(id);
+  if (lists_itself) throw_corrupt(id, "the freelist lists its own pages");
+  return ids;
+}
+
+std::vector<uint64_t> PageFile::scan_free_ids(const ReadTx& tx) {
+  const Reachable reachable = find_reachable(tx);
+  is_flat_ = reachable.is_flat;
+  std::vector<uint64_t> ids;
+  const PageSet& pages = reachable.pages;
+  for (uint64_t id = pages.next_missing(2); id < pages.size(); id = pages.next_missing(id + 1)) {
+    ids.push_back(id);
+  }
+  return ids;
+}
+
+// What the newest transaction freed is all that separates the previous state from it: kept for one more transaction, the
+// previous meta stays a state that can be fallen back on.
+void PageFile::hold_back_fallback(const std::vector<uint64_t>& free_ids) {
+  const std::optional<ReadTx> older = read_previous();
+  if (!older) return;
+  PageSet free(meta().high_water);
+  for (const uint64_t id : free_ids) free.add(id);
+  freelist_.hold_back(find_freed_since(*older, free), meta().txid);
+}
+
+std::optional<ReadTx> PageFile::read_previous() {
+  std::lock_guard lock(mutex_);
+  const bool follows = previous_meta_ && value(previous_meta_->txid) + 1 == value(meta_.txid) &&
+                       previous_meta_->high_water <= meta_.high_water;
+  if (!follows) return std::nullopt;
+  return std::optional<ReadTx>(std::in_place, shared_from_this(), *previous_meta_, mapping_,
+                               size_bytes_);
+}
+
+void PageFile::count_pages() {
+  free_pages_ = freelist_.free_count();
+  pending_pages_ = freelist_.pending_count();
+}
+
+// --- PageFile: writer ---
+
+void PageFile::reserve(uint64_t high_water) {
+  const uint64_t needed = high_water * page_size_;
+  HOTBOLT_ASSERT(!read_only_ && needed / page_size_ == high_water);
+  const uint64_t size = size_bytes_;
+  if (needed <= size) return;
+  const uint64_t step = std::min(kGrowthMax, round_up(size / 8, kGrowthUnit));
+  const uint64_t grown = round_up(std::max(needed, size + step), page_size_);
+  file_->resize(grown);
+  size_bytes_ = grown;
+  map(grown);
+}
+
+// Old readers keep the mapping they have; it shows the same pages.
+void PageFile::map(uint64_t size_bytes) {
+  std::lock_guard lock(mutex_);
+  if (mapping_ && mapping_->size() >= size_bytes) return;
+  const uint64_t wanted = read_only_ ? size_bytes : std::max(kMappingMin, size_bytes * kMappingFactor);
+  try {
+    mapping_ = file_->map(wanted);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::ERR_OUT_OF_MEMORY || wanted <= size_bytes) throw;
+    mapping_ = file_->map(size_bytes);  // address space is limited: remap at each growth instead
+  }
+}
+
+void PageFile::trim() {
+  HOTBOLT_ASSERT(!read_only_);
+  const uint64_t wanted = meta().high_water * page_size_;
+  if (wanted >= size_bytes_) return;
+  file_->resize(wanted);
+  size_bytes_ = wanted;
+}
+
+void PageFile::write(PageId first, Bytes run) {
+  const uint64_t offset = value(first) * page_size_;
+  HOTBOLT_ASSERT(!read_only_ && run.size() % page_size_ == 0);
+  HOTBOLT_ASSERT(offset <= size_bytes_ && run.size() <= size_bytes_ - offset);
+  file_->write(offset, run);
+}
+
+void PageFile::publish(const Meta& meta) {
+  std::lock_guard lock(mutex_);
+  previous_meta_ = std::move(meta_);
+  meta_ = meta;
+  count_pages();
+}
+
+void PageFile::poison(const Error& cause) noexcept {
+  if (poisoned_) return;
+  try {
+    poison_reason_ = cause.what();
+  } catch (...) {
+    // Out of memory: poisoned without a reason.
+  }
+  poisoned_ = true;
+}
+
+void PageFile::throw_if_poisoned() const {
+  if (!poisoned_) return;
+  std::string message = error_sentence(ErrorCode::ERR_POISONED);
+  if (!poison_reason_.empty()) message += " (" + poison_reason_ + ")";
+  throw Error(ErrorCode::ERR_POISONED, std::move(message)).with_path(path_);
+}
+
+void PageFile::retire(Pacer& pacer) {
+  HOTBOLT_ASSERT(!read_only_ && readers_.count() == 0);
+  {
+    std::lock_guard lock(mutex_);
+    retired_ = true;
+    mapping_.reset();  // touching it after the truncation would be a fault
+  }
+  file_->write(0, std::string(2 * size_t{page_size_}, '\0'));
+  file_->sync_data();
+  empty_in_steps(pacer);
+}
+
+void PageFile::empty_in_steps(Pacer& pacer) {
+  for (uint64_t size = size_bytes_; size > 0;) {
+    const uint64_t step = std::min(size, kEmptyStepBytes);
+    size -= step;
+    file_->resize(size);
+    size_bytes_ = size;
+    if (size > 0) files_.sleep_us(kEmptyPauseUs);
+    pacer.moved(step);
+  }
+}
+
+}  // namespace hotbolt

@@ -1,0 +1,463 @@
+// See store.h.
+#include "core/store.h"
+
+#include "core/defrag.h"
+#include "core/memtable_writer.h"
+#include "core/recovery.h"
+
+namespace hotbolt {
+
+namespace {
+
+// Stores, snapshots and updates share one number space, so that a BucketRef can tell whose view it has resolved.
+std::atomic<uint64_t> next_reader_id{1};
+
+constexpr uint32_t kDefaultPageSize = 4096;
+
+}  // namespace
+
+uint64_t new_reader_id() noexcept { return next_reader_id++; }
+
+// --- Snapshot ---
+
+Snapshot::Snapshot(std::shared_ptr<Store> store, std::shared_ptr<const View> view, Seq seq, uint64_t id)
+    : store_(std::move(store)), view_(std::move(view)), seq_(seq), id_(id) {}
+
+void Snapshot::close() noexcept {
+  if (closed()) return;
+  store_->forget(*this);
+  std::shared_ptr<const View> view = std::move(view_);
+  view_ = nullptr;
+  if (view != store_->view()) store_->discard(std::move(view));
+}
+
+const View& Snapshot::view() const {
+  if (closed()) throw Error(ErrorCode::ERR_CLOSED, "the snapshot is closed");
+  return *view_;
+}
+
+const BucketView& Snapshot::resolve(BucketRef& ref) const {
+  const View& state = view();
+  if (ref.reader_id != id_) {
+    ref.bucket = BucketView::at(state, seq_, ref.path);
+    ref.reader_id = id_;
+    ref.reader_version = 0;
+  }
+  return ref.bucket;
+}
+
+// --- Store: life ---
+
+Store::Store(FileSystem& files, std::string path, StoreOptions options, std::shared_ptr<StoreListener> listener)
+    : files_(files),
+      path_(std::move(path)),
+      options_(std::move(options)),
+      listener_(std::move(listener)),
+      id_(new_reader_id()),
+      pacer_(files, latency_, 0),
+      retire_pacer_(files, latency_, 0) {}
+
+std::shared_ptr<Store> Store::open(FileSystem& files, const std::string& path, const StoreOptions& options,
+                                   std::shared_ptr<StoreListener> listener) {
+  if (path.empty()) throw Error(ErrorCode::ERR_INVALID_ARGUMENT, "the path is empty");
+  std::string resolved = path;
+  if (files.status(path)) {
+    resolved = files.real_path(path);
+  } else {
+    if (!options.create || options.read_only) {
+      throw Error(ErrorCode::ERR_NOT_FOUND, path + " does not exist").with_path(path);
+    }
+    resolved = files.real_path(directory_of(path)) + "/" + name_of(path);
+    DatabaseId database_id{};
+    files.random(database_id.data(), database_id.size());
+    PageFile::create(files, resolved, options.page_size ? options.page_size : kDefaultPageSize, options.mode, database_id);
+  }
+  std::shared_ptr<Store> store(new Store(files, resolved, options, std::move(listener)));
+  Recovery::run(*store);
+  return store;
+}
+
+Store::~Store() { halt(); }
+
+void Store::halt() noexcept {
+  retire_pacer_.cancel();
+  pacer_.cancel();
+  if (defrag_ != nullptr) defrag_->cancel();
+  copier_.stop();
+  worker_.stop();
+  if (journal_ != nullptr) journal_->stop();
+}
+
+void Store::begin_close() {
+  closing_ = true;
+  defrag_.reset();
+  while (!snapshots_.empty()) (*snapshots_.begin())->close();
+  if (journal_ != nullptr && !poisoned_) seal_active();
+}
+
+void Store::checkpoint_all() {
+  std::vector<const Memtable*> sealed;
+  for (size_t i = 1; i < view_->layers.size(); i++) sealed.push_back(view_->layers[i].get());
+  bool untouched = last_seq_ == covered_seq() && sealed.empty() && !file_->freelist_loaded();
+  if (untouched) return;
+  WriteTx tx(file_, pacer_, {});
+  if (!sealed.empty()) tx.apply(sealed);
+  tx.commit_with_freelist({.database_id = database_id_, .journal_seq = last_seq_});
+}
+
+void Store::release_file() noexcept {
+  view_ = nullptr;
+  active_ = nullptr;
+  file_ = nullptr;
+  std::lock_guard lock(mutex_);
+  old_files_.clear();
+}
+
+void Store::run_close() {
+  retire_pacer_.cancel();
+  copier_.stop();
+  try {
+    if (journal_ != nullptr) {
+      journal_->stop();
+      require_sound();
+      checkpoint_all();
+      journal_->remove_all();
+    }
+  } catch (const Error&) {
+    release_file();
+    throw;
+  }
+  release_file();
+}
+
+void Store::require_sound() const {
+  if (!poisoned_) return;
+  std::lock_guard lock(mutex_);
+  throw Error(ErrorCode::ERR_POISONED,
+              std::string(error_sentence(ErrorCode::ERR_POISONED)) + " (" + (cause_ ? cause_->what() : "") + ")");
+}
+
+// --- Store: reads ---
+
+const BucketView& Store::resolve(BucketRef& ref) {
+  require_open();
+  if (ref.reader_id != id_ || ref.reader_version != structure_version_) {
+    ref.bucket = BucketView::at(*view_, kSeqMax, ref.path);
+    ref.reader_id = id_;
+    ref.reader_version = structure_version_;
+  }
+  return ref.bucket;
+}
+
+std::shared_ptr<Snapshot> Store::snapshot() {
+  require_open();
+  auto snapshot = std::make_shared<Snapshot>(shared_from_this(), view_, last_seq_, new_reader_id());
+  pins_[last_seq_]++;
+  snapshots_.insert(snapshot.get());
+  return snapshot;
+}
+
+void Store::forget(Snapshot& snapshot) noexcept {
+  snapshots_.erase(&snapshot);
+  auto pin = pins_.find(snapshot.seq());
+  if (pin != pins_.end() && --pin->second == 0) pins_.erase(pin);
+}
+
+// --- Store: writes ---
+
+void Store::require_writable() const {
+  require_open();
+  if (options_.read_only) throw Error(ErrorCode::ERR_READ_ONLY);
+  require_sound();
+}
+
+BucketTable& Store::table_for(BucketRef& ref) {
+  if (ref.writer_id == id_ && ref.writer_version == structure_version_) return *ref.table;
+  bool changed = false;
+  ref.table = MemtableWriter(*view_, *active_).table(ref.path, true, last_seq_ + 1, changed);
+  if (changed) structure_version_++;
+  if (changed && ref.path.size() > 1) may_nest_ = true;
+  ref.writer_id = id_;
+  ref.writer_version = structure_version_;
+  return *ref.table;
+}
+
+Seq Store::commit_body(const std::string& body) {
+  Seq seq = journal_->append(body);
+  HOTBOLT_ASSERT(seq == last_seq_ + 1);
+  last_seq_ = seq;
+  return seq;
+}
+
+Seq Store::put(BucketRef& ref, Bytes key, Bytes value) {
+  require_writable();
+  require_key(key);
+  require_value(value);
+  if (ref.path.empty()) {
+    throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, "the root holds buckets only: put keys into a bucket");
+  }
+  if (may_nest_ && resolve(ref).kind(key) == NameKind::kBucket) {
+    throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, hex(key) + " is a bucket");
+  }
+  BucketTable& table = table_for(ref);
+  ops_.clear();
+  ops_.put(ref.path, key, value);
+  Seq seq = commit_body(ops_.body());
+  active_->put(table, key, value, seq, pinned_seq());
+  return seq;
+}
+
+Seq Store::remove(BucketRef& ref, Bytes key) {
+  require_writable();
+  require_key(key);
+  if (ref.path.empty()) throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, "the root holds buckets only");
+  const BucketView& bucket = resolve(ref);
+  if (!bucket.exists()) return last_seq_;
+  if (may_nest_ && bucket.kind(key) == NameKind::kBucket) {
+    throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, hex(key) + " is a bucket");
+  }
+  BucketTable& table = table_for(ref);
+  ops_.clear();
+  ops_.remove(ref.path, key);
+  Seq seq = commit_body(ops_.body());
+  active_->remove(table, key, seq, pinned_seq());
+  return seq;
+}
+
+Seq Store::create_bucket(const BucketRef& ref) {
+  require_writable();
+  if (ref.path.empty()) throw Error(ErrorCode::ERR_BUCKET_EXISTS, "the root bucket exists always");
+  BucketPath parent(ref.path.begin(), ref.path.end() - 1);
+  require_key(ref.path.back());
+  MemtableWriter(*view_, *active_).require_missing(parent, ref.path.back());
+  OpWriter ops;
+  ops.create_bucket(parent, ref.path.back());
+  return commit(ops);
+}
+
+Seq Store::delete_bucket(const BucketRef& ref) {
+  require_writable();
+  if (ref.path.empty()) throw Error(ErrorCode::ERR_INVALID_ARGUMENT, "the root bucket cannot be deleted");
+  BucketPath parent(ref.path.begin(), ref.path.end() - 1);
+  MemtableWriter(*view_, *active_).require_bucket(parent, ref.path.back());
+  OpWriter ops;
+  ops.delete_bucket(parent, ref.path.back());
+  return commit(ops);
+}
+
+Seq Store::set_sequence(BucketRef& ref, uint64_t value) {
+  require_writable();
+  if (ref.path.empty()) throw Error(ErrorCode::ERR_INVALID_ARGUMENT, "the root bucket has no sequence");
+  BucketTable& table = table_for(ref);
+  ops_.clear();
+  ops_.set_sequence(ref.path, value);
+  Seq seq = commit_body(ops_.body());
+  active_->set_sequence(table, value, seq);
+  return seq;
+}
+
+Seq Store::commit(const OpWriter& ops) {
+  require_writable();
+  if (ops.empty()) return last_seq_;
+  Seq seq = commit_body(ops.body());
+  MemtableWriter writer(*view_, *active_);
+  OpReader reader(ops.body());
+  Op op;
+  bool changed = false;
+  BucketTable* table = nullptr;  // of the last put's or removal's bucket
+  BucketPath table_path;
+  while (reader.next(op)) {
+    bool keeps_tables = op.kind == OpKind::kPut || op.kind == OpKind::kRemove;
+    if (table != nullptr && keeps_tables && *op.path == table_path) {
+      if (op.kind == OpKind::kPut) active_->put(*table, op.key, op.value, seq, pinned_seq());
+      if (op.kind == OpKind::kRemove) active_->remove(*table, op.key, seq, pinned_seq());
+      continue;
+    }
+    writer.apply(op, seq, pinned_seq(), false, changed);
+    if (op.path->size() + (keeps_tables ? 0 : 1) > 1) may_nest_ = true;
+    table = keeps_tables ? writer.table(*op.path, false, seq, changed) : nullptr;
+    table_path = *op.path;
+  }
+  if (changed) structure_version_++;
+  return seq;
+}
+
+Seq Store::submit() {
+  if (journal_ != nullptr) journal_->submit();
+  return last_seq_;
+}
+
+Seq Store::force_sync() {
+  if (journal_ != nullptr) journal_->force_sync();
+  return last_seq_;
+}
+
+// --- Store: memtables and checkpoints ---
+
+void Store::install(std::vector<std::shared_ptr<const Memtable>> sealed, std::shared_ptr<const ReadTx> base) {
+  auto view = std::make_shared<View>();
+  view->layers.push_back(active_);
+  for (auto& memtable : sealed) view->layers.push_back(std::move(memtable));
+  view->base = std::move(base);
+  discard(std::exchange(view_, std::move(view)));
+  structure_version_++;
+  update_backlog();
+}
+
+bool Store::seal() {
+  require_open();
+  return seal_active();
+}
+
+bool Store::seal_active() {
+  if (active_->empty()) return false;
+  active_->seal(last_seq_);
+  std::vector<std::shared_ptr<const Memtable>> sealed = view_->layers;
+  active_ = std::make_shared<Memtable>();
+  install(std::move(sealed), view_->base);
+  return true;
+}
+
+void Store::update_backlog() {
+  uint64_t bytes = 0;
+  for (size_t i = 1; i < view_->layers.size(); i++) bytes += view_->layers[i]->bytes();
+  if (defrag_ != nullptr) bytes -= std::min(bytes, options_.retained_bytes_max);
+  backlog_bytes_ = bytes;
+}
+
+std::unique_ptr<Checkpoint> Store::begin_checkpoint() {
+  require_open();
+  if (view_->layers.size() < 2) return nullptr;
+  auto checkpoint = std::make_unique<Checkpoint>();
+  checkpoint->memtables.assign(view_->layers.begin() + 1, view_->layers.end());
+  checkpoint->file = file_;
+  checkpoint->covered = checkpoint->memtables.front()->last_seq();
+  for (const auto& memtable : checkpoint->memtables) checkpoint->bytes += memtable->bytes();
+  return checkpoint;
+}
+
+void Store::run_checkpoint(Checkpoint& checkpoint) {
+  if (poisoned_) throw Error(ErrorCode::ERR_POISONED);
+  std::vector<const Memtable*> pointers;
+  for (const auto& memtable : checkpoint.memtables) pointers.push_back(memtable.get());
+  try {
+    WriteTx tx(checkpoint.file, pacer_, {});
+    tx.apply(pointers);
+    Meta meta = tx.commit({.database_id = database_id_, .journal_seq = checkpoint.covered});
+    checkpoint.result = checkpoint.file->begin_read();
+    journal_->rebind(binding_of(meta));
+    journal_->recycle(std::min(checkpoint.covered, recycle_limit_.load()));
+  } catch (const Error& error) {
+    // A disk that is full leaves the file as it was; everything else that fails here is final.
+    if (error.code() != ErrorCode::ERR_NO_SPACE && error.code() != ErrorCode::ERR_ABORTED) poison(error);
+    throw;
+  }
+}
+
+void Store::finish_checkpoint(Checkpoint& checkpoint) {
+  if (closing_) return;
+  HOTBOLT_ASSERT(checkpoint.file == file_);
+  std::vector<std::shared_ptr<const Memtable>> newer;
+  for (size_t i = 1; i < view_->layers.size(); i++) {
+    if (view_->layers[i]->last_seq() > checkpoint.covered) newer.push_back(view_->layers[i]);
+  }
+  install(std::move(newer), std::move(checkpoint.result));
+  discard(std::make_shared<std::vector<std::shared_ptr<const Memtable>>>(std::move(checkpoint.memtables)));
+}
+
+// `this` outlives the tasks: the destructor drains the workers first.
+void Store::discard(std::shared_ptr<const void> garbage) {
+  worker_.post([this, garbage = std::move(garbage)]() mutable {
+    garbage.reset();
+    std::unique_lock lock(mutex_);
+    bool has_old_files = !old_files_.empty();
+    lock.unlock();
+    if (has_old_files) copier_.post([this] { retire_old_files(); });
+  });
+}
+
+void Store::retire_old_files() noexcept {
+  for (;;) {
+    std::shared_ptr<PageFile> idle;
+    {
+      std::lock_guard lock(mutex_);
+      for (auto& file : old_files_) {
+        if (file->readers().count() == 0) idle = file;
+      }
+    }
+    if (idle == nullptr) return;
+    try {
+      idle->retire(retire_pacer_);
+    } catch (const Error&) {
+      // The inode has no name any more: whatever could not be emptied is freed by the kernel at the last close.
+    }
+    std::lock_guard lock(mutex_);
+    std::erase(old_files_, idle);
+  }
+}
+
+// --- Store: the rest ---
+
+CheckReport Store::run_check() {
+  auto base = file_->begin_read();
+  if (!file_->freelist_loaded()) return check(*base, nullptr);
+  std::vector<uint64_t> free_ids = file_->freelist().all_ids();
+  return check(*base, &free_ids);
+}
+
+JournalBinding Store::binding_of(const Meta& meta) const {
+  return {.database_id = database_id_, .base_txid = value(meta.txid), .base_checksum = meta.checksum};
+}
+
+Seq Store::covered_seq() const {
+  const Meta& meta = view_->base->meta();
+  return meta.mark ? meta.mark->journal_seq : 0;
+}
+
+void Store::poison(const Error& cause) noexcept {
+  std::lock_guard lock(mutex_);
+  if (!cause_) cause_ = cause;
+  poisoned_ = true;
+}
+
+void Store::on_durable(Seq seq) noexcept { listener_->on_durable(seq); }
+
+void Store::on_failure(const Error& error) noexcept {
+  poison(error);
+  listener_->on_failure(error);
+}
+
+// Back-pressure: nothing below two memtables' worth of backlog, then small steps that grow with its square, 20 ms at most.
+uint64_t Store::hold_back_us() noexcept {
+  double memtables = double(backlog_bytes_) / double(options_.checkpoint_bytes) - 2;
+  if (memtables <= 0) return 0;
+  return static_cast<uint64_t>(std::min(20'000.0, 500 * memtables * memtables));
+}
+
+StoreStats Store::stats() const {
+  require_open();
+  StoreStats stats;
+  const Meta& meta = view_->base->meta();
+  stats.size_bytes = file_->size_bytes();
+  stats.high_water_bytes = meta.high_water * meta.page_size;
+  stats.free_pages = file_->free_pages();
+  stats.pending_pages = file_->pending_pages();
+  stats.freelist_loaded = file_->freelist_loaded();
+  stats.memtable_bytes = active_->bytes();
+  stats.sealed_memtables = view_->layers.size() - 1;
+  for (size_t i = 1; i < view_->layers.size(); i++) stats.sealed_bytes += view_->layers[i]->bytes();
+  stats.journal_bytes = journal_ ? journal_->disk_bytes() : 0;
+  stats.last_seq = last_seq_;
+  stats.durable_seq = journal_ ? journal_->durable_seq() : last_seq_;
+  stats.snapshots = snapshots_.size();
+  stats.oldest_snapshot_seq = pins_.empty() ? 0 : pins_.begin()->first;
+  stats.sync_latency_us = latency_->recent_us;
+  stats.poisoned = poisoned_;
+  stats.txid = value(meta.txid);
+  stats.page_size = meta.page_size;
+  std::lock_guard lock(mutex_);
+  for (const auto& file : old_files_) stats.pending_reclaim_bytes += file->size_bytes();
+  return stats;
+}
+
+}  // namespace hotbolt

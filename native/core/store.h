@@ -1,0 +1,236 @@
+// One open database: the newest memtable, the sealed ones, the journal, and the page file below them.
+//
+//   put ──► journal pending buffer + active memtable          (owner thread, microseconds)
+//   seal ──► the active memtable becomes immutable            (owner thread)
+//   checkpoint ──► sealed memtables are merged into the page file (worker), then the new base is installed (owner)
+//   defragmentation ──► defrag.h
+//
+// Threading: what is under "owner" belongs to the JS thread that opened the store. Work that touches files is split into
+// begin (owner) / run (worker) / finish (owner); between them the owner goes on reading and writing. Nothing waits for a lock.
+//
+// What is costly to destroy (memtables, mappings) is handed to the worker: see discard().
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <unordered_set>
+
+#include "core/check.h"
+#include "core/journal.h"
+#include "core/tx.h"
+#include "core/view.h"
+#include "core/worker.h"
+
+namespace hotbolt {
+
+class Defrag;
+
+struct StoreOptions {
+  bool read_only = false;
+  bool create = true;
+  uint32_t mode = 0600;
+  uint32_t page_size = 0;  // of a new file; 0: 4096
+  uint64_t lock_timeout_us = 0;
+  JournalOptions journal;
+  uint64_t checkpoint_bytes = 32 << 20;
+  uint64_t retained_bytes_max = 256 << 20;
+};
+
+// Called on the journal thread.
+class StoreListener {
+ public:
+  virtual ~StoreListener() = default;
+  virtual void on_durable(Seq seq) noexcept = 0;
+  virtual void on_failure(const Error& error) noexcept = 0;
+};
+
+// A bucket's path with what was last resolved for it. Owner thread.
+struct BucketRef {
+  BucketPath path;
+  uint64_t reader_id = 0;       // whose view `bucket` is
+  uint64_t reader_version = 0;  // of that reader's structure
+  BucketView bucket;
+  uint64_t writer_id = 0;       // whose memtable `table` is in
+  uint64_t writer_version = 0;
+  BucketTable* table = nullptr;
+};
+
+// A number that no other store, snapshot or update of this process has had.
+uint64_t new_reader_id() noexcept;
+
+// A stable state. Owner thread. Closing it lets pages and memtables go.
+class Snapshot {
+ public:
+  Snapshot(std::shared_ptr<class Store> store, std::shared_ptr<const View> view, Seq seq, uint64_t id);
+  ~Snapshot() { close(); }
+  void close() noexcept;
+  bool closed() const { return view_ == nullptr; }
+  const BucketView& resolve(BucketRef& ref) const;
+  const View& view() const;  // throws ERR_CLOSED
+  Seq seq() const { return seq_; }
+  Store& store() const { return *store_; }
+
+ private:
+  std::shared_ptr<Store> store_;
+  std::shared_ptr<const View> view_;
+  const Seq seq_;
+  const uint64_t id_;
+};
+
+// A merge of sealed memtables into the page file.
+struct Checkpoint {
+  std::vector<std::shared_ptr<const Memtable>> memtables;  // newest first
+  std::shared_ptr<PageFile> file;
+  Seq covered = 0;
+  uint64_t bytes = 0;
+  std::shared_ptr<const ReadTx> result;
+};
+
+struct StoreStats {
+  uint64_t size_bytes = 0;
+  uint64_t high_water_bytes = 0;
+  uint64_t free_pages = 0;
+  uint64_t pending_pages = 0;
+  bool freelist_loaded = false;
+  uint64_t memtable_bytes = 0;
+  uint64_t sealed_memtables = 0;
+  uint64_t sealed_bytes = 0;
+  uint64_t journal_bytes = 0;
+  Seq last_seq = 0;
+  Seq durable_seq = 0;
+  uint64_t snapshots = 0;
+  Seq oldest_snapshot_seq = 0;
+  uint64_t pending_reclaim_bytes = 0;
+  uint64_t sync_latency_us = 0;
+  bool poisoned = false;
+  uint64_t txid = 0;
+  uint32_t page_size = 0;
+};
+
+class Store : public std::enable_shared_from_this<Store>, private JournalListener {
+ public:
+  // Opens, creates if asked to, recovers from a leftover journal. Blocking: on a worker. `listener` must outlive the store.
+  static std::shared_ptr<Store> open(FileSystem& files, const std::string& path, const StoreOptions& options,
+                                     std::shared_ptr<StoreListener> listener);
+  ~Store() override;
+
+  // --- owner: reads ---
+  const BucketView& resolve(BucketRef& ref);
+  std::shared_ptr<const View> view() const { return view_; }
+  std::shared_ptr<Snapshot> snapshot();
+  uint64_t id() const { return id_; }
+  uint64_t structure_version() const { return structure_version_; }
+
+  // --- owner: writes; each is a transaction; returns its sequence number ---
+  Seq put(BucketRef& bucket, Bytes key, Bytes value);
+  Seq remove(BucketRef& bucket, Bytes key);
+  Seq create_bucket(const BucketRef& bucket);
+  Seq delete_bucket(const BucketRef& bucket);
+  Seq set_sequence(BucketRef& bucket, uint64_t value);
+  // A body whose operations are proven to apply to the newest state, as one transaction.
+  Seq commit(const OpWriter& ops);
+  Seq submit();
+  Seq force_sync();
+  Seq last_seq() const { return last_seq_; }
+  bool may_nest() const { return may_nest_; }
+  void note_nested() { may_nest_ = true; }
+  void require_writable() const;  // throws ERR_READ_ONLY, ERR_POISONED, ERR_CLOSED
+  void require_open() const {
+    if (closing_) throw Error(ErrorCode::ERR_CLOSED);
+  }
+
+  // --- owner: memtables ---
+  uint64_t active_bytes() const { return active_->bytes(); }
+  bool seal();
+  std::unique_ptr<Checkpoint> begin_checkpoint();  // nullptr: nothing is sealed
+  void finish_checkpoint(Checkpoint& checkpoint);
+  StoreStats stats() const;
+  // Closes all snapshots and seals; after it only run_close() and destruction.
+  void begin_close();
+
+  // Stops all threads; what was acknowledged is durable, a reopen recovers the rest. For the end of the environment.
+  void halt() noexcept;
+
+  // --- worker ---
+  void run_checkpoint(Checkpoint& checkpoint);
+  CheckReport run_check();
+  // Checkpoints, removes the journal, releases the file. Throws ERR_POISONED after releasing it if the store was poisoned.
+  void run_close();
+  // Empties the old files that no reader needs any more. On the copier: it takes as long as the file is large.
+  void retire_old_files() noexcept;
+
+  // --- any thread ---
+  bool poisoned() const noexcept { return poisoned_; }
+  void poison(const Error& cause) noexcept;
+  Worker& worker() { return worker_; }      // checkpoints, recycling, retiring
+  Worker& copier() { return copier_; }      // defragmentation
+  FileSystem& files() { return files_; }
+  const std::string& path() const { return path_; }
+  const StoreOptions& options() const { return options_; }
+  std::shared_ptr<SyncLatency> latency() const { return latency_; }
+
+ private:
+  friend class Defrag;
+  friend class Snapshot;
+  friend struct Recovery;
+  Store(FileSystem& files, std::string path, StoreOptions options, std::shared_ptr<StoreListener> listener);
+
+  void on_durable(Seq seq) noexcept override;
+  void on_failure(const Error& error) noexcept override;
+  uint64_t hold_back_us() noexcept override;
+
+  BucketTable& table_for(BucketRef& ref);
+  bool seal_active();
+  void require_sound() const;  // throws ERR_POISONED
+  void checkpoint_all();
+  void release_file() noexcept;
+  Seq commit_body(const std::string& body);
+  void install(std::vector<std::shared_ptr<const Memtable>> sealed, std::shared_ptr<const ReadTx> base);
+  void discard(std::shared_ptr<const void> garbage);
+  Seq pinned_seq() const { return pins_.empty() ? 0 : pins_.rbegin()->first; }
+  void forget(Snapshot& snapshot) noexcept;
+  JournalBinding binding_of(const Meta& meta) const;
+  void update_backlog();
+  Seq covered_seq() const;  // up to which the base of the view holds everything
+
+  FileSystem& files_;
+  const std::string path_;  // resolved
+  const StoreOptions options_;
+  const std::shared_ptr<StoreListener> listener_;
+  const uint64_t id_;
+
+  // owner
+  std::shared_ptr<PageFile> file_;
+  std::shared_ptr<Memtable> active_;
+  std::shared_ptr<const View> view_;
+  uint64_t structure_version_ = 1;
+  Seq last_seq_ = 0;
+  std::map<Seq, size_t> pins_;                  // sequence numbers that snapshots read at
+  std::unordered_set<Snapshot*> snapshots_;     // open ones
+  OpWriter ops_;
+  bool may_nest_ = true;
+  bool closing_ = false;
+  std::shared_ptr<Defrag> defrag_;
+
+  // set at open
+  DatabaseId database_id_{};
+  std::unique_ptr<Journal> journal_;
+  const std::shared_ptr<SyncLatency> latency_ = std::make_shared<SyncLatency>();
+
+  // shared
+  std::atomic<bool> poisoned_{false};
+  std::atomic<uint64_t> backlog_bytes_{0};      // sealed and not in the page file, unless kept for a defragmentation
+  std::atomic<Seq> recycle_limit_{kSeqMax};     // a defragmentation still needs what is newer
+  mutable std::mutex mutex_;                    // guards the two below
+  std::optional<Error> cause_;                  // of the poisoning
+  std::vector<std::shared_ptr<PageFile>> old_files_;
+
+  Pacer pacer_;         // of checkpoints
+  Pacer retire_pacer_;  // of the emptying of old files; cancelled by a close
+  Worker worker_;
+  Worker copier_;
+};
+
+}  // namespace hotbolt

@@ -1,0 +1,234 @@
+// See update.h.
+#include "core/update.h"
+
+namespace hotbolt {
+
+Update::Update(std::shared_ptr<Store> store, bool track_reads)
+    : store_(std::move(store)),
+      track_reads_(track_reads),
+      id_(new_reader_id()),
+      snapshot_(store_->snapshot()),
+      seq_(snapshot_->seq()),
+      view_(snapshot_->view()) {}
+
+void Update::require_open() const {
+  if (snapshot_ == nullptr) throw Error(ErrorCode::ERR_TX_CLOSED);
+  if (snapshot_->closed()) throw Error(ErrorCode::ERR_CLOSED);
+}
+
+void Update::rollback() noexcept {
+  if (snapshot_ != nullptr) snapshot_->close();
+  snapshot_ = nullptr;
+  view_ = {};
+  own_ = nullptr;
+}
+
+// --- reads ---
+
+void Update::index() {
+  if (ops_.body().size() == indexed_bytes_) return;
+  if (own_ == nullptr) {
+    own_ = std::make_shared<Memtable>();
+    view_.layers.insert(view_.layers.begin(), own_);
+  }
+  OpReader reader(ops_.body(), indexed_bytes_, indexed_path_);
+  MemtableWriter writer(view_, *own_);
+  Op op;
+  bool changed = false;
+  // At the snapshot's own sequence number: visible to this transaction's reads, and to nobody else's.
+  while (reader.next(op)) writer.apply(op, seq_, 0, false, changed);
+  indexed_bytes_ = ops_.body().size();
+  indexed_path_ = reader.path();
+  if (changed) version_++;
+}
+
+const View& Update::view() {
+  require_open();
+  index();
+  return view_;
+}
+
+const BucketView& Update::resolve(BucketRef& ref) {
+  require_open();
+  index();
+  if (ref.reader_id != id_ || ref.reader_version != version_) {
+    ref.bucket = BucketView::at(view_, seq_, ref.path);
+    ref.reader_id = id_;
+    ref.reader_version = version_;
+  }
+  return ref.bucket;
+}
+
+void Update::read_value(const BucketRef& ref, Bytes key) {
+  if (track_reads_) reads_.push_back({ReadKind::kValue, ref.path, std::string(key), {}, false});
+}
+
+void Update::read_bucket(const BucketRef& ref) {
+  if (track_reads_) reads_.push_back({ReadKind::kBucket, ref.path, {}, {}, false});
+}
+
+void Update::read_range(const BucketRef& ref, Bounds bounds, bool reverse) {
+  if (track_reads_) reads_.push_back({ReadKind::kRange, ref.path, {}, std::move(bounds), reverse});
+}
+
+// --- writes ---
+
+void Update::put(BucketRef& ref, Bytes key, Bytes value) {
+  require_open();
+  store_->require_writable();
+  require_key(key);
+  require_value(value);
+  if (ref.path.empty()) throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, "the root holds buckets only");
+  if ((store_->may_nest() || nests_) && resolve(ref).kind(key) == NameKind::kBucket) {
+    throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, hex(key) + " is a bucket");
+  }
+  // A bucket on the path that is a key: found out here by the first write to it, not at the commit.
+  if (ref.writer_id != id_) {
+    require_path(ref.path);
+    ref.writer_id = id_;
+  }
+  if (ref.path.size() > 1) nests_ = true;
+  ops_.put(ref.path, key, value);
+}
+
+void Update::require_path(const BucketPath& path) {
+  index();
+  BucketView bucket = BucketView::root(view_, seq_);
+  for (const std::string& name : path) {
+    if (bucket.kind(name) == NameKind::kValue) {
+      throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, hex(name) + " is a key, not a bucket");
+    }
+    bucket = bucket.child(name);
+  }
+}
+
+void Update::remove(BucketRef& ref, Bytes key) {
+  require_open();
+  store_->require_writable();
+  require_key(key);
+  if (ref.path.empty()) throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, "the root holds buckets only");
+  if (store_->may_nest() || nests_) {
+    if (resolve(ref).kind(key) == NameKind::kBucket) {
+      throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, hex(key) + " is a bucket");
+    }
+  }
+  if (ref.writer_id != id_) {
+    require_path(ref.path);
+    ref.writer_id = id_;
+  }
+  ops_.remove(ref.path, key);
+}
+
+void Update::create_bucket(const BucketRef& ref) {
+  require_open();
+  store_->require_writable();
+  if (ref.path.empty()) throw Error(ErrorCode::ERR_BUCKET_EXISTS, "the root bucket exists always");
+  require_key(ref.path.back());
+  require_path(ref.path);
+  BucketPath parent(ref.path.begin(), ref.path.end() - 1);
+  if (BucketView::at(view_, seq_, parent).kind(ref.path.back()) == NameKind::kBucket) {
+    throw Error(ErrorCode::ERR_BUCKET_EXISTS);
+  }
+  if (ref.path.size() > 1) nests_ = true;
+  read_bucket(ref);
+  ops_.create_bucket(parent, ref.path.back());
+}
+
+void Update::delete_bucket(const BucketRef& ref) {
+  require_open();
+  store_->require_writable();
+  if (ref.path.empty()) throw Error(ErrorCode::ERR_INVALID_ARGUMENT, "the root bucket cannot be deleted");
+  BucketPath parent(ref.path.begin(), ref.path.end() - 1);
+  index();
+  NameKind kind = BucketView::at(view_, seq_, parent).kind(ref.path.back());
+  if (kind == NameKind::kMissing) throw Error(ErrorCode::ERR_BUCKET_NOT_FOUND);
+  if (kind == NameKind::kValue) {
+    throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, hex(ref.path.back()) + " is a key, not a bucket");
+  }
+  read_bucket(ref);
+  ops_.delete_bucket(parent, ref.path.back());
+}
+
+void Update::set_sequence(BucketRef& ref, uint64_t value) {
+  require_open();
+  store_->require_writable();
+  if (ref.path.empty()) throw Error(ErrorCode::ERR_INVALID_ARGUMENT, "the root bucket has no sequence");
+  require_path(ref.path);
+  if (ref.path.size() > 1) nests_ = true;
+  ops_.set_sequence(ref.path, value);
+}
+
+// --- end ---
+
+bool Update::same_read(const Read& read, const View& now) const {
+  BucketView before = BucketView::at(snapshot_->view(), seq_, read.path);
+  BucketView after = BucketView::at(now, kSeqMax, read.path);
+  switch (read.kind) {
+    case ReadKind::kValue:
+      return before.get(read.key) == after.get(read.key) && before.kind(read.key) == after.kind(read.key);
+    case ReadKind::kBucket:
+      return before.exists() == after.exists() && before.sequence() == after.sequence();
+    case ReadKind::kRange:
+      break;
+  }
+  MergedCursor old_cursor(before, read.bounds, read.reverse);
+  MergedCursor new_cursor(after, read.bounds, read.reverse);
+  while (old_cursor.valid() && new_cursor.valid()) {
+    bool same = old_cursor.key() == new_cursor.key() && old_cursor.is_bucket() == new_cursor.is_bucket() &&
+                (old_cursor.is_bucket() || old_cursor.value() == new_cursor.value());
+    if (!same) return false;
+    old_cursor.next();
+    new_cursor.next();
+  }
+  return !old_cursor.valid() && !new_cursor.valid();
+}
+
+bool Update::still_reads_the_same() const {
+  for (const Read& read : reads_) {
+    if (!same_read(read, *store_->view())) return false;
+  }
+  return true;
+}
+
+bool Update::still_applies() const {
+  View view = *store_->view();
+  auto trial = std::make_shared<Memtable>();
+  view.layers.insert(view.layers.begin(), trial);
+  MemtableWriter writer(view, *trial);
+  OpReader reader(ops_.body());
+  Op op;
+  bool changed = false;
+  try {
+    while (reader.next(op)) writer.apply(op, store_->last_seq(), 0, true, changed);
+  } catch (const Error& error) {
+    switch (error.code()) {
+      case ErrorCode::ERR_INCOMPATIBLE_VALUE:
+      case ErrorCode::ERR_BUCKET_EXISTS:
+      case ErrorCode::ERR_BUCKET_NOT_FOUND:
+        return false;
+      default:
+        throw;
+    }
+  }
+  return true;
+}
+
+std::optional<Seq> Update::commit() {
+  require_open();
+  std::optional<Seq> seq;
+  try {
+    bool moved = store_->last_seq() != seq_;
+    if (!moved || (still_reads_the_same() && still_applies())) {
+      // From here on the snapshot pins nothing: versions may be replaced in place.
+      snapshot_->close();
+      seq = store_->commit(ops_);
+    }
+  } catch (...) {
+    rollback();
+    throw;
+  }
+  rollback();
+  return seq;
+}
+
+}  // namespace hotbolt

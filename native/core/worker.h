@@ -1,0 +1,36 @@
+// One thread and one queue. The thread starts with the first task and ends by itself after a few idle seconds, so that
+// thousands of idle stores cost no threads.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+namespace hotbolt {
+
+class Worker {
+ public:
+  Worker() = default;
+  ~Worker();  // stop()
+  // Runs tasks in order, one at a time. Tasks do not throw. Returns false after stop(). Throws ERR_OUT_OF_MEMORY when the
+  // system has no thread to give.
+  bool post(std::function<void()> task);
+  // Runs what is queued, then ends the thread. May be called twice; not from a task.
+  void stop();
+  bool idle() const;
+
+ private:
+  void start();
+  void run();
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::function<void()>> tasks_;
+  std::thread thread_;
+  bool running_ = false;   // the thread is inside run()
+  bool busy_ = false;      // a task is being executed
+  bool stopping_ = false;
+};
+
+}  // namespace hotbolt

@@ -1,0 +1,90 @@
+// Builds the core and its tests without Node and runs them:
+//   node native/test.mjs [--sanitize=address,undefined | --sanitize=thread] [filter...]
+// CMake drives the build; without it one compiler line does. The last line of the output is
+// `N passed, N failed, N skipped`; the counts also go to build/native-tests.json, from which the
+// report at the end of `npm test` adds them to its own.
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import process from 'node:process'
+import { nativeSources, root } from './sources.mjs'
+
+const args = process.argv.slice(2)
+const sanitizer =
+  args.find((arg) => arg.startsWith('--sanitize'))?.replace(/^--sanitize=?/, '') ?? ''
+const filters = args.filter((arg) => !arg.startsWith('--'))
+const buildFolder = join(root, 'build', `cmake-${sanitizer.replaceAll(',', '-') || 'plain'}`)
+const executable = join(buildFolder, 'hotbolt_core_tests')
+
+function finish({ passed, failed, skipped }, status) {
+  const counts = { passed, failed, skipped }
+  writeFileSync(join(root, 'build/native-tests.json'), JSON.stringify(counts))
+  process.stdout.write(`${passed} passed, ${failed} failed, ${skipped} skipped\n`)
+  process.exit(status)
+}
+
+/** Runs a build step quietly: its output matters when it fails or warns. */
+function step(command, argv) {
+  const run = spawnSync(command, argv, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28 })
+  if (run.status === 0) {
+    if (/\bwarning:/.test(run.stderr)) process.stderr.write(run.stderr)
+    return
+  }
+  process.stderr.write(`${run.stdout ?? ''}${run.stderr ?? ''}${run.error?.message ?? ''}\n`)
+  process.stderr.write(`native tests: ${command} failed\n`)
+  finish({ passed: 0, failed: 1, skipped: 0 }, 1)
+}
+
+function hasTool(command) {
+  return spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0
+}
+
+function buildWithCmake() {
+  const flags = [`-DHOTBOLT_SANITIZE=${sanitizer}`]
+  step('cmake', ['-S', 'native', '-B', buildFolder, ...flags])
+  step('cmake', ['--build', buildFolder, '--target', 'hotbolt_core_tests', '-j', '2'])
+}
+
+function buildWithCompiler() {
+  const core = nativeSources().filter((source) => !source.startsWith('native/binding/'))
+  const tests = readdirSync(join(root, 'test/native'))
+    .filter((name) => name.endsWith('.cc'))
+    .map((name) => `test/native/${name}`)
+  const flags = [
+    '-std=c++20',
+    '-O1',
+    '-g',
+    '-Wall',
+    '-Wextra',
+    '-fno-omit-frame-pointer',
+    '-pthread',
+  ]
+  if (sanitizer) flags.push(`-fsanitize=${sanitizer}`, '-fno-sanitize-recover=all')
+  step('c++', [...flags, '-Inative', '-Itest/native', ...core, ...tests, '-o', executable])
+}
+
+mkdirSync(buildFolder, { recursive: true })
+if (hasTool('cmake')) {
+  buildWithCmake()
+} else if (hasTool('c++')) {
+  buildWithCompiler()
+} else {
+  process.stdout.write('skipped for want of a tool: 1 (c++: 1)\n')
+  finish({ passed: 0, failed: 0, skipped: 1 }, process.env.HOTBOLT_NO_SKIP === '1' ? 1 : 0)
+}
+
+process.stdout.write(`native tests${sanitizer && ` with -fsanitize=${sanitizer}`}:\n`)
+const run = spawnSync(executable, filters, {
+  cwd: root,
+  encoding: 'utf8',
+  stdio: ['ignore', 'pipe', 'inherit'],
+  maxBuffer: 1 << 28,
+})
+const summary = /^(\d+) passed, (\d+) failed$/m.exec(run.stdout)
+process.stdout.write(summary ? run.stdout.replace(`${summary[0]}\n`, '') : run.stdout)
+if (summary) {
+  finish({ passed: Number(summary[1]), failed: Number(summary[2]), skipped: 0 }, run.status ?? 1)
+} else {
+  process.stderr.write(`native tests: ended by ${run.signal ?? `status ${run.status}`}\n`)
+  finish({ passed: 0, failed: 1, skipped: 0 }, 1)
+}

@@ -1,0 +1,18 @@
+// Tests run from the TypeScript sources; only the addon has to be built. Each test file has a
+// process of its own (forks), because a crash of native code must not take others with it.
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    exclude: ['**/node_modules/**', 'dist/**', 'build/**'],
+    pool: 'forks',
+    maxWorkers: 2,
+    // Tests of lifetimes call gc() themselves.
+    execArgv: ['--expose-gc'],
+    // Generous: a slow disk is no failure. Tests wait for events, so passing ones end early.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    reporters: ['default', './test/support/skip-report.ts'],
+  },
+})

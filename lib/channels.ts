@@ -41,7 +41,10 @@ const channels: { readonly [Name in ChannelName]: Channel } = {
 export const channelNames: readonly ChannelName[] = Object.keys(channels) as ChannelName[]
 
 /** Costs next to nothing when nobody listens. */
-export function publish<Name extends ChannelName>(name: Name, message: ChannelMessages[Name]): void {
+export function publish<Name extends ChannelName>(
+  name: Name,
+  message: ChannelMessages[Name],
+): void {
   const target = channels[name]
   if (target.hasSubscribers) target.publish(message)
 }

@@ -127,11 +127,6 @@ export interface InternalDefragOptions extends DefragOptions {
   readonly pausePoint?: ((point: PausePoint) => Promise<void> | void) | undefined
 }
 
-/** The options with a default; the others stay optional. */
-export type Resolved<Options, Defaults> = Options & {
-  readonly [Name in keyof Defaults]-?: Defaults[Name]
-}
-
 interface Rule {
   /** Completes "Expected `name` to be ...". */
   readonly expected: string
@@ -219,18 +214,14 @@ const defragRules: Rules<InternalDefragOptions> = {
   pausePoint: callback,
 }
 
-interface OpenDefaults {
-  readonly readOnly: boolean
-  readonly create: boolean
-  readonly mode: number
-  readonly lockTimeoutMs: number
-  readonly sync: SyncMode
-  readonly syncIntervalMs: number
-  readonly checkpoint: CheckpointMode
-  readonly checkpointBytes: number
-  readonly maxRetainedBytes: number
+type Defaults<Options, Names extends keyof Options> = {
+  readonly [Name in Names]-?: NonNullable<Options[Name]>
 }
-const openDefaults: OpenDefaults = {
+/** Options of which those with a default always have a value. */
+type Resolved<Options, Names extends keyof Options> = Omit<Options, Names> &
+  Defaults<Options, Names>
+
+const openDefaults: Defaults<OpenOptions, Exclude<keyof OpenOptions, 'pageSize'>> = {
   readOnly: false,
   create: true,
   mode: 0o600,
@@ -241,10 +232,15 @@ const openDefaults: OpenDefaults = {
   checkpointBytes: 32 << 20,
   maxRetainedBytes: 256 << 20,
 }
+const updateDefaults: Defaults<UpdateOptions, 'retries'> = { retries: 10 }
+const defragDefaults: Defaults<InternalDefragOptions, 'fillPercent' | 'bytesPerSecond'> = {
+  fillPercent: 0.9,
+  bytesPerSecond: 0,
+}
 
-export type ResolvedOpenOptions = OpenDefaults & Pick<OpenOptions, 'pageSize'>
-export type ResolvedUpdateOptions = Required<UpdateOptions> & UpdateDefaults
-export type ResolvedDefragOptions = InternalDefragOptions & DefragDefaults
+export type ResolvedOpenOptions = Resolved<OpenOptions, keyof typeof openDefaults>
+export type ResolvedUpdateOptions = Resolved<UpdateOptions, keyof typeof updateDefaults>
+export type ResolvedDefragOptions = Resolved<InternalDefragOptions, keyof typeof defragDefaults>
 
 export const resolveOpenOptions = (given?: OpenOptions): ResolvedOpenOptions =>
   withDefaults(openDefaults, checked(openRules, given))
@@ -265,8 +261,8 @@ function isBytes(value: unknown): value is Bytes {
 function checked<Options extends object>(
   rules: Rules<Options>,
   given: Options | undefined,
-): Partial<Options> {
-  if (given === undefined) return {}
+): Options {
+  if (given === undefined) return {} as Options
   if (given === null || typeof given !== 'object') throw invalid('options', 'an object', given)
   for (const [name, value] of Object.entries(given)) {
     const rule = Object.hasOwn(rules, name) ? rules[name as keyof Options] : undefined
@@ -277,12 +273,12 @@ function checked<Options extends object>(
 }
 
 /** Like a spread, except that an option given as undefined keeps its default. */
-function withDefaults<Options extends object, Defaults extends object>(
-  defaults: Defaults,
+function withDefaults<Options extends object, Names extends keyof Options>(
+  defaults: Defaults<Options, Names>,
   given: Options,
-): Resolved<Options, Defaults> {
+): Resolved<Options, Names> {
   const named = Object.entries(given).filter(([, value]) => value !== undefined)
-  return { ...defaults, ...Object.fromEntries(named) } as Resolved<Options, Defaults>
+  return { ...given, ...defaults, ...Object.fromEntries(named) }
 }
 
 function unknownOption(name: string, known: readonly string[]): HotboltError {

@@ -57,6 +57,7 @@ export class Defragmenter {
       if (isAbortable(this.#phase)) await this.#abort()
       throw this.#explain(error)
     } finally {
+      this.#store.checkpointer.release()
       signal?.removeEventListener('abort', onAbort)
     }
     return this.#observer.report()
@@ -92,12 +93,12 @@ export class Defragmenter {
     this.#enter('pinned')
     await this.#pause('before-copy')
     const copied = native.defragCopy(handle)
-    try {
-      await this.#pause('copy-started')
-    } finally {
-      // Whatever happened meanwhile, no verb may run when the defragmentation is aborted.
-      await copied
-    }
+    const paused = this.#pause('copy-started').catch((error: unknown) => {
+      native.defragCancel(handle)
+      throw error
+    })
+    // Both, whatever happens: no verb may run any more when the defragmentation is aborted.
+    await bothSettled(copied, paused)
     await this.#pause('after-copy')
   }
 
@@ -149,7 +150,7 @@ export class Defragmenter {
       const { message } = toHotboltError(error)
       this.#observer.warnings.push(`Cleaning up after the switch failed: ${message}`)
     }
-    this.#store.checkpointer.release()
+    this.#observer.handle = undefined
     this.#enter('cleaned')
   }
 
@@ -160,7 +161,7 @@ export class Defragmenter {
     } catch {
       // The temporary file stays; the next open removes it. The reason for the abort matters more.
     }
-    this.#store.checkpointer.release()
+    this.#observer.handle = undefined
     this.#enter('aborted')
   }
 
@@ -192,4 +193,10 @@ export class Defragmenter {
   async #pauseUncancelled(point: PausePoint): Promise<void> {
     await this.#options.pausePoint?.(point)
   }
+}
+
+/** Waits for both; rejects with the first's error, or else with the second's. */
+async function bothSettled(first: Promise<void>, second: Promise<void>): Promise<void> {
+  const outcomes = await Promise.allSettled([first, second])
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
 }

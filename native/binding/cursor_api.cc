@@ -8,7 +8,8 @@ namespace {
 
 enum class Mode : uint8_t { kEntries, kKeys, kBuckets };
 
-// Pins the state it walks; closing the store closes the snapshot under it.
+// Walks a state that its snapshot pins. Closing the store closes the snapshot, and with it the ground under `bucket`: every
+// use proves that it is open first.
 struct CursorHandle : Handle {
   static constexpr HandleTag kTag = HandleTag::kCursor;
   CursorHandle() : Handle(kTag) {}
@@ -16,7 +17,6 @@ struct CursorHandle : Handle {
   std::shared_ptr<Snapshot> snapshot;
   std::shared_ptr<Update> update;  // when it walks a transaction
   bool owns_snapshot = false;
-  View view;
   BucketView bucket;
   std::optional<MergedCursor> cursor;
   Mode mode = Mode::kEntries;
@@ -32,10 +32,9 @@ struct CursorHandle : Handle {
   void close() {
     if (done) return;
     done = true;
-    note_read();
+    if (!snapshot->closed()) note_read();
     cursor.reset();
     bucket = {};
-    view = {};
     if (owns_snapshot) snapshot->close();
     snapshot.reset();
     update.reset();
@@ -64,12 +63,10 @@ Mode get_mode(napi_env env, napi_value value) {
 }
 
 void attach(CursorHandle& cursor, Handle& reader) {
-  Seq seq = 0;
   if (reader.tag == HandleTag::kUpdate) {
     cursor.update = static_cast<UpdateHandle&>(reader).update;
-    cursor.view = cursor.update->view();
+    cursor.bucket = BucketView::at(cursor.update->view(), cursor.update->seq(), cursor.ref.path);
     cursor.snapshot = cursor.update->snapshot();
-    seq = cursor.update->seq();
   } else {
     cursor.owns_snapshot = reader.tag == HandleTag::kStore;
     if (reader.tag == HandleTag::kStore) {
@@ -79,10 +76,8 @@ void attach(CursorHandle& cursor, Handle& reader) {
     } else {
       throw_argument("a store, snapshot or transaction");
     }
-    cursor.view = cursor.snapshot->view();
-    seq = cursor.snapshot->seq();
+    cursor.bucket = BucketView::at(cursor.snapshot->view(), cursor.snapshot->seq(), cursor.ref.path);
   }
-  cursor.bucket = BucketView::at(cursor.view, seq, cursor.ref.path);
   cursor.cursor.emplace(cursor.bucket, cursor.bounds, cursor.reverse);
 }
 

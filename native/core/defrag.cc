@@ -25,7 +25,7 @@ Defrag::~Defrag() = default;
 void Defrag::require_space() {
   std::shared_ptr<PageFile> file = store_->file_;
   Meta meta = file->meta();
-  file->load_freelist();
+  if (!file->freelist_loaded()) file->load_freelist();
   uint64_t unused = file->free_pages() + file->pending_pages();
   total_bytes_ = (meta.high_water - std::min(meta.high_water, unused)) * meta.page_size;
   uint64_t needed = total_bytes_ + total_bytes_ / 10 + kReserveBytes;
@@ -141,6 +141,7 @@ void Defrag::install() {
 void Defrag::clean() {
   store_->recycle_limit_ = kSeqMax;
   store_->journal_->rebind(store_->binding_of(target_->meta()));
+  target_.reset();  // the store's now
   store_->journal_->recycle(covered_);
   store_->retire_old_files();
 }

@@ -8,22 +8,31 @@
 // Segments are written full of zeros before they are used (so that a sync commits no metadata) and recycled. The first is
 // small; sizes grow with the traffic (256 KiB, 1, 4, 16, up to 64 MiB); the next one is prepared by a helper thread
 // when the current one is half full, with bounded dirty pages, so that no append waits for it unless it must.
-// An idle journal keeps at most one small segment.
+// An idle journal keeps at most one small segment, no thread (after a few seconds) and no buffers.
+//
+// A group, step by step (journal thread):
+//   1. take the pending buffer                             (under the mutex; the owner goes on with the other buffer)
+//   2. chain the frames: synced sequence number, CRCs
+//   3. one write per segment it goes to, mostly one; a new segment's header is part of its first write
+//   4. sync every segment written since the last sync      (SyncMode says when; a forced group always)
+//   5. hold back, then on_durable()
 //
 // A failed write or sync is final: the listener gets the error once, nothing is appended any more.
 #pragma once
 
+#include <array>
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "core/error.h"
 #include "core/file.h"
 #include "core/memtable.h"
+#include "core/worker.h"
 
 namespace hotbolt {
 
@@ -48,7 +57,9 @@ struct JournalOptions {
 class JournalListener {
  public:
   virtual ~JournalListener() = default;
-  virtual void on_durable(Seq seq) noexcept = 0;                // all transactions up to `seq`
+  // All transactions up to `seq` have survived what SyncMode promises. A forced sync calls it too, maybe with the same
+  // `seq` again: then Journal::synced_seq() has reached it.
+  virtual void on_durable(Seq seq) noexcept = 0;
   virtual void on_failure(const Error& error) noexcept = 0;     // once
   // How long an acknowledgement is to be held back now (back-pressure), in microseconds.
   virtual uint64_t hold_back_us() noexcept { return 0; }
@@ -60,6 +71,9 @@ struct SyncLatency {
   std::atomic<uint32_t> recent_us{0};  // the newest few
   std::atomic<uint64_t> count{0};
 };
+
+struct Segment;
+class JournalSegments;  // journal_segments.h
 
 class Journal {
  public:
@@ -76,14 +90,16 @@ class Journal {
   void submit();      // what was appended so far is to be written and synced
   void force_sync();  // the same, and synced even when SyncMode says later or never
   Seq last_seq() const noexcept;
-  Seq durable_seq() const noexcept;  // any thread
+  Seq durable_seq() const noexcept;  // any thread; what on_durable() was called with last
+  Seq synced_seq() const noexcept;   // any thread; up to where everything is synced, whatever SyncMode says
 
   // --- any thread ---
   // New segments are bound to this state of the page file from now on.
   void rebind(const JournalBinding& binding);
   // The page file covers everything up to `covered`: segments that hold nothing newer are recycled (at most two are kept)
   // or emptied in steps and removed. Never touches the segment being written, except when everything in it is
-  // covered and the journal is idle. May take a while: call from a worker.
+  // covered and the journal is idle. May take a while: call from a worker, one call at a time. `covered` must be durable in
+  // the page file. Throws what the file system throws; the journal stays usable.
   void recycle(Seq covered);
   uint64_t disk_bytes() const noexcept;  // of all segments
   // The segment files that hold frames, oldest first (for a replay while the journal lives; frames up to durable_seq()
@@ -96,7 +112,60 @@ class Journal {
   void remove_all();
 
  private:
-  // (implementation's own state)
+  using Clock = std::chrono::steady_clock;
+
+  // With mutex_ held.
+  void make_room(size_t bytes);
+  void ensure_running();
+  bool has_work() const;
+  bool sync_due() const;
+  Clock::time_point deadline() const;
+  void run_group(std::unique_lock<std::mutex>& lock);
+
+  // On the journal thread, without the mutex.
+  void run();
+  bool write_and_sync(bool force, Seq last);
+  void chain_frames();
+  void write_frames();
+  size_t fitting_end(size_t from, uint64_t room, Seq& last) const;
+  void write_run(const std::shared_ptr<Segment>& segment, size_t from, size_t to, Seq last);
+  void make_header(size_t at, const Segment& segment, size_t first_frame);
+  void sync_segments();
+  void note_latency(uint64_t duration_us);
+  void prepare_if_wanted();
+  void acknowledge(Seq last);
+  void fail(const Error& error) noexcept;
+
+  FileSystem& files_;
+  const JournalOptions options_;
+  JournalListener& listener_;
+  const std::shared_ptr<SyncLatency> latency_;
+  const std::unique_ptr<JournalSegments> segments_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  JournalBinding binding_;
+  std::string pending_;  // room for a segment's header block, then frames; or nothing at all
+  bool submitted_ = false;
+  bool force_ = false;
+  bool running_ = false;  // run() is posted or at work
+  bool busy_ = false;     // a group is being written
+  bool stopping_ = false;
+  bool failed_ = false;
+
+  std::atomic<Seq> last_seq_;
+  std::atomic<Seq> durable_seq_;
+  std::atomic<Seq> synced_seq_;
+
+  // The journal thread's own.
+  std::string writing_;  // the buffer that pending_ is swapped with
+  uint32_t chain_ = 0;   // header CRC of the newest frame
+  uint32_t life_ = 0;
+  std::vector<std::shared_ptr<Segment>> unsynced_;  // written since the last sync, oldest first
+  Clock::time_point unsynced_since_;
+
+  Worker writer_;  // the journal thread
+  Worker helper_;  // prepares segments
 };
 
 }  // namespace hotbolt

@@ -62,7 +62,7 @@ class JournalSegments {
   void fill_with_zeros(File& file, uint64_t from, uint64_t to, bool paced);
   void extend(Segment& segment, uint64_t size);
   std::shared_ptr<Segment> take_prepared();
-  bool keep(const std::shared_ptr<Segment>& segment);
+  void keep(const std::shared_ptr<Segment>& segment);
   void rename_to_next(Segment& segment);
   uint64_t take_number();
   void sync_directory();

@@ -133,6 +133,7 @@ class PageView {
   Bytes key_at(uint32_t index) const;
   template <size_t kPosAt>
   uint32_t lower_bound_at(Bytes key) const;
+  void prefetch_key(uint32_t index) const;
   [[noreturn]] void corrupt(const char* reason) const;
   [[noreturn]] void throw_bad_header() const;
 
@@ -195,6 +196,15 @@ inline PageId PageView::child(uint32_t index) const {
   return PageId{load<uint64_t>(element(index) + offsetof(BranchElement, child))};
 }
 
+// In a file larger than the caches every probe of a leaf would wait for memory: the keys of both next probes are asked for
+// before this one is compared. Branches are few and stay in the cache.
+inline void PageView::prefetch_key(uint32_t index) const {
+  const char* const element = this->element(index < count_ ? index : count_ - 1);
+  const uint64_t pos = load<uint32_t>(element + kLeafPosAt);
+  // As a number, since a damaged position may point anywhere; a prefetch of no matter what never faults.
+  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(element) + pos));
+}
+
 template <size_t kPosAt>
 inline uint32_t PageView::lower_bound_at(Bytes key) const {
   const KeyProbe probe(key);
@@ -202,9 +212,14 @@ inline uint32_t PageView::lower_bound_at(Bytes key) const {
   uint32_t count = count_;
   while (count > 0) {
     const uint32_t half = count / 2;
+    const uint32_t rest = count - half - 1;
+    if constexpr (kPosAt == kLeafPosAt) {
+      prefetch_key(low + half / 2);
+      prefetch_key(low + half + 1 + rest / 2);
+    }
     if (probe.is_after(key_at<kPosAt>(low + half))) {
       low += half + 1;
-      count -= half + 1;
+      count = rest;
     } else {
       count = half;
     }

@@ -57,6 +57,8 @@ inline Bytes ReadTx::run(PageId id) const {
   const uint64_t index = value(id);
   if (index < 2 || index >= page_limit_) throw_bad_run(id);
   const char* const start = data_ + (index << page_shift_);
+  // The element array comes next; fetching its lines along with the header's saves a wait for memory.
+  for (int line = 1; line <= 4; line++) __builtin_prefetch(start + line * 64);
   const PageHeader header = load_page_header(start);
   if (header.id != index || header.overflow >= page_limit_ - index) throw_bad_run(id);
   return Bytes(start, (uint64_t{header.overflow} + 1) << page_shift_);

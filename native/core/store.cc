@@ -4,6 +4,7 @@
 #include "core/defrag.h"
 #include "core/memtable_writer.h"
 #include "core/recovery.h"
+#include "core/update.h"
 
 namespace hotbolt {
 
@@ -91,6 +92,7 @@ void Store::halt() noexcept {
 void Store::begin_close() {
   closing_ = true;
   defrag_.reset();
+  while (!updates_.empty()) (*updates_.begin())->rollback();
   while (!snapshots_.empty()) (*snapshots_.begin())->close();
   if (journal_ != nullptr && !poisoned_) seal_active();
 }

@@ -109,7 +109,7 @@ struct StoreStats {
   uint32_t page_size = 0;
 };
 
-class Store : public std::enable_shared_from_this<Store>, private JournalListener {
+class Store : public std::enable_shared_from_this<Store>, public JournalListener {
  public:
   // Opens, creates if asked to, recovers from a leftover journal. Blocking: on a worker. `listener` must outlive the store.
   static std::shared_ptr<Store> open(FileSystem& files, const std::string& path, const StoreOptions& options,
@@ -134,6 +134,9 @@ class Store : public std::enable_shared_from_this<Store>, private JournalListene
   Seq submit();
   Seq force_sync();
   Seq last_seq() const { return last_seq_; }
+  // Open transactions: a close rolls them back.
+  void add_update(class Update* update) { updates_.insert(update); }
+  void remove_update(Update* update) { updates_.erase(update); }
   bool may_nest() const { return may_nest_; }
   void note_nested() { may_nest_ = true; }
   void require_writable() const;  // throws ERR_READ_ONLY, ERR_POISONED, ERR_CLOSED
@@ -209,6 +212,7 @@ class Store : public std::enable_shared_from_this<Store>, private JournalListene
   Seq last_seq_ = 0;
   std::map<Seq, size_t> pins_;                  // sequence numbers that snapshots read at
   std::unordered_set<Snapshot*> snapshots_;     // open ones
+  std::unordered_set<Update*> updates_;         // open ones
   OpWriter ops_;
   bool may_nest_ = true;
   bool closing_ = false;

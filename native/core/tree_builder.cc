@@ -164,8 +164,9 @@ size_t TreeBuilder::pages_at(const Run<Entry>& run, size_t goal) const {
 // Bytes that each page of the run should hold.
 template <typename Entry>
 size_t TreeBuilder::page_goal(const Run<Entry>& run) const {
+  if (run.bytes <= capacity_) return capacity_;
   const size_t old_pages = std::max<size_t>(run.old_pages, 1);
-  const size_t wanted = std::max<size_t>(divide_up(run.bytes, fill_bytes_), 1);
+  const size_t wanted = divide_up(run.bytes, fill_bytes_);
   if (wanted <= old_pages) return divide_up(run.bytes, wanted);
   if (run.bytes <= old_pages * capacity_) {
     // Whole entries decide whether they really fit, evenly or else from the left.

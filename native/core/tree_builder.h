@@ -3,7 +3,8 @@
 // subtree ends it, when it has grown long, or at the end. Memory is bounded by one run per level.
 //
 // How a run is packed, with C = what fits in a page, F = fill * C, k = pages of the base that the run replaces (at least 1):
-//   1. entries that need at most k pages at F  -> that many pages, of even size (neighbours merge)
+//   1. entries that fit in one page            -> one page
+//      or that need at most k pages at F       -> that many pages, of even size (neighbours merge)
 //   2. that still fit in k pages               -> k pages (a point update never splits a page that holds its entries)
 //   3. new keys behind the last key of a tree  -> pages of F from the left (sequential loads leave full pages)
 //   4. otherwise                               -> ceil(bytes / F) > k pages, of even size (splits)

@@ -9,15 +9,19 @@ Update::Update(std::shared_ptr<Store> store, bool track_reads)
       id_(new_reader_id()),
       snapshot_(store_->snapshot()),
       seq_(snapshot_->seq()),
-      view_(snapshot_->view()) {}
+      view_(snapshot_->view()) {
+  store_->add_update(this);
+}
 
 void Update::require_open() const {
+  store_->require_open();
   if (snapshot_ == nullptr) throw Error(ErrorCode::ERR_TX_CLOSED);
-  if (snapshot_->closed()) throw Error(ErrorCode::ERR_CLOSED);
 }
 
 void Update::rollback() noexcept {
-  if (snapshot_ != nullptr) snapshot_->close();
+  if (snapshot_ == nullptr) return;
+  store_->remove_update(this);
+  snapshot_->close();
   snapshot_ = nullptr;
   view_ = {};
   own_ = nullptr;

@@ -18,6 +18,8 @@ class Update {
  public:
   Update(std::shared_ptr<Store> store, bool track_reads);
   ~Update() { rollback(); }
+  Update(const Update&) = delete;
+  Update& operator=(const Update&) = delete;
 
   bool closed() const { return snapshot_ == nullptr; }
   // This transaction's view of the bucket.

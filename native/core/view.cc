@@ -44,7 +44,7 @@ BucketView BucketView::child(Bytes name) const {
 }
 
 NameKind BucketView::kind(Bytes name) const {
-  if (const Version* version = overlay_.find(name).version) {
+  if (const Version* version = overlay_.find(name)) {
     if (version->is_bucket()) return NameKind::kBucket;
     return version->kind == VersionKind::kPut ? NameKind::kValue : NameKind::kMissing;
   }
@@ -56,7 +56,7 @@ NameKind BucketView::kind(Bytes name) const {
 
 std::optional<Bytes> BucketView::get(Bytes key) const {
   if (!overlay_.empty()) {
-    if (const Version* version = overlay_.find(key).version) {
+    if (const Version* version = overlay_.find(key)) {
       if (version->kind == VersionKind::kPut) return version->value();
       return std::nullopt;
     }

@@ -1,0 +1,35 @@
+// hotbolt info: what the file says of itself.
+
+import { open } from '../../index.ts'
+import { exitCodes, type Command } from '../command.ts'
+import { formatBytes, formatPercent } from '../format.ts'
+import { toJson, toTable } from '../output.ts'
+
+export const info: Command = {
+  name: 'info',
+  usage: '<file>',
+  summary: 'Print page size, transaction, sizes and free pages of a database file',
+  options: {},
+  optionHelp: [],
+  positionals: [1, 1],
+  run: async ({ positionals: [file = ''], output }) => {
+    await using database = await open(file, { readOnly: true })
+    const stats = database.stats()
+    if (output.json) {
+      await output.write(toJson(stats))
+      return exitCodes.ok
+    }
+    const used = formatPercent(stats.sizeInUseBytes, stats.sizeBytes)
+    const rows = [
+      ['path', stats.path],
+      ['page size', formatBytes(stats.pageSize)],
+      ['transaction', String(stats.txid)],
+      ['size', formatBytes(stats.sizeBytes)],
+      ['in use', `${formatBytes(stats.sizeInUseBytes)} (${used})`],
+      ['free pages', String(stats.freePages + stats.pendingPages)],
+      ['in the journal', formatBytes(stats.memtableBytes + stats.sealedBytes)],
+    ] as const
+    await output.write(toTable(rows))
+    return exitCodes.ok
+  },
+}

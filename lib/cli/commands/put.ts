@@ -1,0 +1,28 @@
+// hotbolt put: one value, from the command line or standard input.
+
+import { buffer } from 'node:stream/consumers'
+import { open } from '../../index.ts'
+import { bucketArguments, bucketOptionHelp, bucketOptions, findBucket } from '../bucket-path.ts'
+import { requireRest } from '../bucket-path.ts'
+import { exitCodes, type Command } from '../command.ts'
+import { parseKey } from '../format.ts'
+import { toJson } from '../output.ts'
+
+export const put: Command = {
+  name: 'put',
+  usage: '<file> <bucket>[/<nested>...] <key> <value>|-',
+  summary: 'Write a value; - reads it from standard input',
+  options: { ...bucketOptions, create: { type: 'boolean' } },
+  optionHelp: [...bucketOptionHelp, ['--create', 'make the file if it does not exist']],
+  positionals: [3, 4],
+  run: async ({ positionals: [file = '', ...given], values, output }) => {
+    const { path, rest, hex } = bucketArguments(given, values)
+    requireRest(rest, ['key', 'value'])
+    const key = parseKey(rest[0] ?? '', hex)
+    const value = rest[1] === '-' ? await buffer(process.stdin) : parseKey(rest[1] ?? '', hex)
+    await using database = await open(file, { create: values['create'] === true })
+    await findBucket(database, path).put(key, value)
+    if (output.json) await output.write(toJson({ bytes: value.length }))
+    return exitCodes.ok
+  },
+}

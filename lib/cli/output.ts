@@ -1,0 +1,41 @@
+// Where results go: text for people, or JSON for programs.
+
+import { once } from 'node:events'
+
+export interface Output {
+  readonly json: boolean
+  /** Waits while the reader of the other end is slower than we are. */
+  readonly write: (text: string | Uint8Array) => Promise<void>
+}
+
+export function createOutput(json: boolean): Output {
+  return {
+    json,
+    write: async (text) => {
+      if (!process.stdout.write(text)) await once(process.stdout, 'drain')
+    },
+  }
+}
+
+/** One JSON document and a line end; bigints as strings. */
+export function toJson(value: unknown): string {
+  const replacer = (_key: string, each: unknown): unknown =>
+    typeof each === 'bigint' ? String(each) : each
+  return `${JSON.stringify(value, replacer)}\n`
+}
+
+/** Rows of a name and a value, aligned. */
+export function toTable(rows: readonly (readonly [name: string, value: string])[]): string {
+  const width = Math.max(...rows.map(([name]) => name.length)) + 2
+  return rows.map(([name, value]) => `${name.padEnd(width)}${value}\n`).join('')
+}
+
+/** A reader that has left, as `head` does, is no error: there is nobody to tell. */
+export function endQuietlyOnBrokenPipe(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error
+      process.exit(0)
+    })
+  }
+}

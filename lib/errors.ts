@@ -56,10 +56,10 @@ export interface ErrorDetails {
 /** Every error of this package. Match on `code`, never on the message. */
 export class HotboltError extends Error {
   readonly code: ErrorCode
-  readonly errno?: number
-  readonly syscall?: string
-  readonly path?: string
-  readonly page?: number
+  declare readonly errno?: number
+  declare readonly syscall?: string
+  declare readonly path?: string
+  declare readonly page?: number
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })

@@ -134,8 +134,7 @@ void Defrag::install() {
   }
   store_->defrag_.reset();
   store_->install(std::move(newer), target_->begin_read());
-  bool flat = store_->view_->base->meta().mark && store_->view_->base->meta().mark->is_flat;
-  if (flat && store_->view_->layers.size() == 1 && store_->active_->empty()) store_->may_nest_ = false;
+  store_->forget_nesting();
 }
 
 void Defrag::clean() {

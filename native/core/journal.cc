@@ -303,7 +303,12 @@ void Journal::note_latency(uint64_t duration_us) {
 }
 
 void Journal::prepare_if_wanted() {
-  if (segments_->wants_preparation()) helper_.post([this] { segments_->prepare_ahead(); });
+  if (!segments_->wants_preparation()) return;
+  try {
+    helper_.post([this] { segments_->prepare_ahead(); });
+  } catch (const Error&) {
+    segments_->cancel_preparation();  // no thread to be had: the next half-full segment asks again
+  }
 }
 
 void Journal::acknowledge(Seq last) {

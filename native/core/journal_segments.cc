@@ -20,6 +20,15 @@ constexpr uint64_t kUrgentSizeMax = 4 << 20;
 constexpr size_t kPreparedMax = 2;
 constexpr uint64_t kBlockSize = 4096;
 
+// Segments are whole blocks, so that a recycled one is recognised as being of the size that is wanted.
+uint64_t whole_blocks(uint64_t size) { return (size + kBlockSize - 1) / kBlockSize * kBlockSize; }
+
+JournalOptions in_whole_blocks(JournalOptions options) {
+  options.segment_bytes_min = whole_blocks(options.segment_bytes_min);
+  options.segment_bytes_max = whole_blocks(options.segment_bytes_max);
+  return options;
+}
+
 void insert_by_number(std::vector<std::shared_ptr<Segment>>& list, std::shared_ptr<Segment> segment) {
   auto place = list.begin();
   while (place != list.end() && (*place)->number < segment->number) ++place;
@@ -32,9 +41,9 @@ JournalSegments::JournalSegments(FileSystem& files, std::string path, const Jour
                                  uint64_t first_number)
     : files_(files),
       path_(std::move(path)),
-      options_(options),
+      options_(in_whole_blocks(options)),
       next_number_(first_number),
-      target_size_(options.segment_bytes_min) {}
+      target_size_(options_.segment_bytes_min) {}
 
 std::shared_ptr<Segment> JournalSegments::current() const {
   std::lock_guard lock(mutex_);
@@ -54,7 +63,7 @@ std::shared_ptr<Segment> JournalSegments::create(uint64_t size, bool paced) {
   auto segment = std::make_shared<Segment>();
   segment->number = take_number();
   segment->path = segment_path(path_, segment->number);
-  segment->size = (size + kBlockSize - 1) / kBlockSize * kBlockSize;
+  segment->size = whole_blocks(size);
   segment->file = files_.open(
       segment->path, {.write = true, .create = true, .exclusive = true, .mode = options_.mode});
   try {
@@ -131,6 +140,11 @@ bool JournalSegments::wants_preparation() {
   return true;
 }
 
+void JournalSegments::cancel_preparation() {
+  std::lock_guard lock(mutex_);
+  preparing_ = false;
+}
+
 void JournalSegments::wrote(Segment& segment, uint64_t bytes, Seq last_seq) {
   std::lock_guard lock(mutex_);
   segment.used += bytes;
@@ -155,8 +169,7 @@ void JournalSegments::prepare_ahead() noexcept {
   } catch (const std::exception&) {
     // next() meets the same obstacle on the journal thread, where it counts.
   }
-  if (!lock.owns_lock()) lock.lock();
-  preparing_ = false;
+  cancel_preparation();
 }
 
 // Puts a ready file among the prepared. The journal thread may have passed its number meanwhile: then it gets another.

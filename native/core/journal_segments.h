@@ -38,6 +38,7 @@ class JournalSegments {
   std::shared_ptr<Segment> next(uint64_t bytes);
   // Whether prepare_ahead() is due. Says so once, until that has run.
   bool wants_preparation();
+  void cancel_preparation();
   void wrote(Segment& segment, uint64_t bytes, Seq last_seq);
 
   // --- helper thread ---

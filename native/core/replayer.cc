@@ -44,15 +44,18 @@ ReplayResult replay_into_file(FileSystem& files, const std::vector<JournalSegmen
                               std::shared_ptr<PageFile> file, DatabaseId id, double fill, size_t chunk_bytes,
                               Pacer& pacer) {
   ReplayResult result{.last_seq = covered};
+  Seq committed = covered;
   auto chunk = std::make_unique<Chunk>(file->begin_read());
   JournalEnd end = read_journal(files, segments, covered, until, [&](Seq seq, Bytes body) {
     apply_transaction(chunk->view, *chunk->memtable, seq, body);
     result.last_seq = seq;
     if (chunk->memtable->bytes() < chunk_bytes) return;
     commit_chunk(*chunk, seq, file, id, fill, pacer);
+    committed = seq;
     chunk = std::make_unique<Chunk>(file->begin_read());
   });
-  if (!chunk->memtable->empty()) commit_chunk(*chunk, result.last_seq, file, id, fill, pacer);
+  // Even when the last transactions changed nothing: the mark must say that they are covered.
+  if (committed < result.last_seq) commit_chunk(*chunk, result.last_seq, file, id, fill, pacer);
   result.transactions = end.frames;
   result.bytes = end.bytes;
   return result;

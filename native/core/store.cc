@@ -306,6 +306,13 @@ void Store::install(std::vector<std::shared_ptr<const Memtable>> sealed, std::sh
   update_backlog();
 }
 
+// A foreign file is taken to nest buckets until its pages have been looked at.
+void Store::forget_nesting() {
+  const auto& mark = view_->base->meta().mark;
+  may_nest_ = !(mark && mark->is_flat);
+  for (const auto& memtable : view_->layers) may_nest_ = may_nest_ || memtable->has_nested_buckets();
+}
+
 bool Store::seal() {
   require_open();
   return seal_active();
@@ -364,6 +371,7 @@ void Store::finish_checkpoint(Checkpoint& checkpoint) {
     if (view_->layers[i]->last_seq() > checkpoint.covered) newer.push_back(view_->layers[i]);
   }
   install(std::move(newer), std::move(checkpoint.result));
+  forget_nesting();
   discard(std::make_shared<std::vector<std::shared_ptr<const Memtable>>>(std::move(checkpoint.memtables)));
 }
 

@@ -196,6 +196,7 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   void forget(Snapshot& snapshot) noexcept;
   JournalBinding binding_of(const Meta& meta) const;
   void update_backlog();
+  void forget_nesting();
   Seq covered_seq() const;  // up to which the base of the view holds everything
 
   FileSystem& files_;

@@ -1,0 +1,205 @@
+// A database of its own for each test, and the end that every test has to reach: the file closes,
+// nothing is left beside it, no descriptor stays open, it opens again read-only with the same
+// content, our check and bbolt's find nothing wrong with it.
+//
+//   test('a put is visible at once', withDatabase(async ({ db }) => { ... }))
+
+import { existsSync, readdirSync, readlinkSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { afterAll, expect } from 'vitest'
+
+import { open, type Bucket, type Database, type OpenOptions } from '../../lib/index.ts'
+import type { DefragReport } from '../../lib/index.ts'
+import type { InternalDefragOptions, PausePoint } from '../../lib/options.ts'
+import { BboltJudge } from '../oracle/bbolt.ts'
+import type { Path } from './model.ts'
+import { hasTool } from './tools.ts'
+
+/** The smallest page gives the deepest trees; the small memtable makes checkpoints frequent. */
+export const smallPages: OpenOptions = { pageSize: 1024, checkpointBytes: 16 << 10 }
+
+let judge: Promise<BboltJudge> | undefined
+
+/** One for the whole test file. Requires the tool 'go'. */
+export function sharedJudge(): Promise<BboltJudge> {
+  judge ??= BboltJudge.start()
+  return judge
+}
+
+afterAll(async () => {
+  await (await judge)?.close()
+  judge = undefined
+}, 60_000)
+
+/** Calls `run` with a new directory, which is removed afterwards. */
+export async function inDirectory<T>(run: (directory: string) => Promise<T>): Promise<T> {
+  const directory = await mkdtemp(join(tmpdir(), 'hotbolt-test-'))
+  try {
+    return await run(directory)
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
+export class TestDatabase {
+  readonly directory: string
+  readonly path: string
+  readonly #options: OpenOptions
+  #db: Database | undefined
+
+  constructor(path: string, directory: string, options: OpenOptions) {
+    this.path = path
+    this.directory = directory
+    this.#options = options
+  }
+
+  get db(): Database {
+    if (this.#db === undefined) throw new Error('the test has closed its database')
+    return this.#db
+  }
+
+  async open(options: OpenOptions = {}): Promise<Database> {
+    this.#db = await open(this.path, { ...this.#options, ...options })
+    return this.#db
+  }
+
+  async close(): Promise<void> {
+    await this.#db?.close()
+    this.#db = undefined
+  }
+
+  async reopen(options: OpenOptions = {}): Promise<Database> {
+    await this.close()
+    return this.open(options)
+  }
+
+  /** The end of a test; gives the content's hash. */
+  async finish(): Promise<string> {
+    const before = await this.#db?.hash()
+    await this.close()
+    expect(leftovers(this.path), 'nothing is left beside the closed file').toEqual([])
+    return verifyFile(this.path, before)
+  }
+
+  async abandon(): Promise<void> {
+    await this.close().catch(() => {})
+  }
+}
+
+/** A test's body with a database. `options` also hold when it is opened again. */
+export function withDatabase(
+  run: (context: TestDatabase) => Promise<void>,
+  options: OpenOptions = {},
+): () => Promise<void> {
+  return () =>
+    inDirectory(async (directory) => {
+      const context = new TestDatabase(join(directory, 'data.db'), directory, options)
+      await context.open()
+      try {
+        await run(context)
+        await context.finish()
+      } finally {
+        await context.abandon()
+      }
+      expect(openFilesIn(directory), 'no descriptor stays open').toEqual([])
+    })
+}
+
+/** Opens the closed file read-only and has it checked by us and by bbolt; gives its hash. */
+export async function verifyFile(path: string, hash?: string): Promise<string> {
+  const db = await open(path, { readOnly: true })
+  let found: string
+  try {
+    const report = await db.check()
+    expect(report.issues, "our check's issues").toEqual([])
+    expect(report.ok).toBe(true)
+    found = await db.hash()
+  } finally {
+    await db.close()
+  }
+  if (hash !== undefined) expect(found, 'the hash after opening again').toBe(hash)
+  if (!hasTool('go')) return found
+  const bbolt = await sharedJudge()
+  expect(await bbolt.check(path), "bbolt's verdict").toEqual({ ok: true, errors: [] })
+  expect((await bbolt.dump(path)).sha256, "the hash of bbolt's dump").toBe(found)
+  return found
+}
+
+/** What lies beside a database and belongs to it: journal segments and temporary files. */
+export function leftovers(path: string): string[] {
+  const folder = join(path, '..')
+  if (!existsSync(folder)) return []
+  return readdirSync(folder).filter((name) => name.startsWith(`${basename(path)}-`))
+}
+
+/** What this process has open inside a directory; [] where /proc does not tell. */
+export function openFilesIn(directory: string): string[] {
+  if (!existsSync('/proc/self/fd')) return []
+  return readdirSync('/proc/self/fd').flatMap((descriptor) => {
+    try {
+      const target = readlinkSync(`/proc/self/fd/${descriptor}`)
+      return target.startsWith(directory) ? [target] : []
+    } catch {
+      return [] // the descriptor of the listing itself
+    }
+  })
+}
+
+export function bucketAt(db: Database, path: Path): Bucket {
+  const [first, ...rest] = path
+  let bucket = db.bucket(first!)
+  for (const name of rest) bucket = bucket.bucket(name)
+  return bucket
+}
+
+/** A defragmentation of which a test decides when it goes on. */
+export interface HeldDefrag {
+  /** Resolves when the named point is reached; rejects if the run ends before. */
+  readonly reached: Promise<void>
+  readonly release: () => void
+  readonly report: Promise<DefragReport>
+}
+
+/** Starts a defragmentation that stops at the first `point` until it is released. */
+export function holdDefragAt(
+  db: Database,
+  point: PausePoint,
+  options: InternalDefragOptions = {},
+): HeldDefrag {
+  let arrive = (): void => {}
+  let release = (): void => {}
+  const arrived = new Promise<void>((resolve) => (arrive = resolve))
+  const released = new Promise<void>((resolve) => (release = resolve))
+  const report = defragWith(db, {
+    ...options,
+    pausePoint: async (at) => {
+      await options.pausePoint?.(at)
+      if (at !== point) return
+      arrive()
+      await released
+    },
+  })
+  const ended = report.then(() => {
+    throw new Error(`the defragmentation ended without reaching '${point}'`)
+  })
+  const reached = Promise.race([arrived, ended])
+  for (const promise of [report, ended, reached]) promise.catch(() => {})
+  return { reached, release, report }
+}
+
+/** db.defrag with the options that only tests know. */
+export function defragWith(db: Database, options: InternalDefragOptions): Promise<DefragReport> {
+  return db.defrag(options)
+}
+
+/** The code of the error that `run` throws or rejects with; undefined when there is none. */
+export async function codeOf(run: () => unknown): Promise<string | undefined> {
+  try {
+    await run()
+    return undefined
+  } catch (error) {
+    return (error as { code?: string }).code ?? String(error)
+  }
+}

@@ -45,9 +45,9 @@ export async function recordWhile(
 ): Promise<Recording> {
   const foreground = new Foreground(traffic, 1000 / requestsPerSecond)
   const ticker = new Ticker(Math.max(1000 / requestsPerSecond, tickMsMin), foreground.tick)
-  await ticker.started()
+  await ticker.ready()
   const delay = monitorEventLoopDelay({ resolution: eventLoopResolutionMs })
-  foreground.begin()
+  foreground.begin(ticker.start())
   delay.enable()
   try {
     await work()
@@ -82,8 +82,8 @@ class Foreground {
     this.#intervalMs = intervalMs
   }
 
-  begin(): void {
-    this.#dueMs = performance.now()
+  begin(firstDueMs: number): void {
+    this.#dueMs = firstDueMs
   }
 
   /** Resolves when every put has its answer. */

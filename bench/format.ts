@@ -27,8 +27,3 @@ export function duration(ms: number): string {
 export function percent(part: number, whole: number): string {
   return `${Math.round((100 * part) / whole)} %`
 }
-
-/** Bytes in milliseconds as a speed. */
-export function speed(byteCount: number, ms: number): string {
-  return `${figure(byteCount / 1e3 / ms)} MB/s`
-}

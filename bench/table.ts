@@ -14,9 +14,7 @@ export interface TableOptions {
 export function table(heading: Row, rows: readonly Row[], options: TableOptions = {}): string[] {
   const { indent = '', left = [], paintHeading = (text) => text } = options
   const all = [heading, ...rows]
-  const widths = heading.map((_, column) =>
-    Math.max(...all.map((row) => row[column]?.length ?? 0)),
-  )
+  const widths = heading.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)))
   const isLeft = (column: number): boolean => column === 0 || left.includes(column)
   const align = (row: Row): string =>
     widths

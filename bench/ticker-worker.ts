@@ -4,12 +4,15 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import type { TickerData } from './ticker.ts'
 
-const { control, intervalMs } = workerData as TickerData
-const [stopped, pending] = [0, 1] as const
+const { state, pending, startNs, intervalMs } = workerData as TickerData
+const [idle, running] = [0, 1] as const
 
-for (let nextMs = performance.now() + intervalMs; ; nextMs += intervalMs) {
-  const waitMs = nextMs - performance.now()
-  if (waitMs > 0) Atomics.wait(control, stopped, 0, waitMs)
-  if (Atomics.load(control, stopped) === 1) break
-  if (Atomics.exchange(control, pending, 1) === 0) parentPort?.postMessage(undefined)
+/** The clock that both threads share; performance.now() has an origin of its own in each. */
+const nowMs = (): number => Number(process.hrtime.bigint() - startNs[0]!) / 1e6
+
+Atomics.wait(state, 0, idle)
+for (let tick = 0; Atomics.load(state, 0) === running; tick++) {
+  const waitMs = tick * intervalMs - nowMs()
+  if (waitMs > 0 && Atomics.wait(state, 0, running, waitMs) !== 'timed-out') break
+  if (Atomics.exchange(pending, 0, 1) === 0) parentPort?.postMessage(undefined)
 }

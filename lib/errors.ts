@@ -1,7 +1,7 @@
 // The one error class, and the list of its codes.
 //
-// The codes are born in native/core/error.h, in this order; lib/native.ts compares the two lists when
-// it loads the addon. Codes are stable, messages are not.
+// The codes are born in native/core/error.h, in this order; lib/native.ts compares the two lists
+// when it loads the addon. Codes are stable, messages are not.
 
 export const errorCodes = [
   'ERR_INVALID_ARGUMENT',

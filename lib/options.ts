@@ -264,7 +264,8 @@ function checked<Options extends object>(
 ): Options {
   if (given === undefined) return {} as Options
   if (given === null || typeof given !== 'object') throw invalid('options', 'an object', given)
-  for (const [name, value] of Object.entries(given)) {
+  for (const name of Object.keys(given)) {
+    const value: unknown = given[name as keyof Options]
     const rule = Object.hasOwn(rules, name) ? rules[name as keyof Options] : undefined
     if (rule === undefined) throw unknownOption(name, Object.keys(rules))
     if (value !== undefined && !rule.accepts(value)) throw invalid(name, rule.expected, value)

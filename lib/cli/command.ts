@@ -66,7 +66,8 @@ export function requirePositionals(command: Command, positionals: readonly strin
 export function helpOf(command: Command): string {
   const lines = [...command.optionHelp, ['--json', 'machine-readable output'], ['-h', 'this help']]
   const options = lines.map(([option = '', help = '']) => `  ${option.padEnd(26)}${help}\n`)
-  return `Usage: hotbolt ${command.name} ${command.usage}\n\n${command.summary}.\n\n${options.join('')}`
+  const usage = `Usage: hotbolt ${command.name} ${command.usage}`
+  return `${usage}\n\n${command.summary}.\n\n${options.join('')}`
 }
 
 /** A number given as an option; undefined when it was not given. */

@@ -28,7 +28,7 @@ export function formatPercent(part: number, whole: number): string {
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const unprintable = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Cs}\p{Zl}\p{Zp}]/u
 
-/** Text if the bytes are printable UTF-8 that cannot be taken for hex digits, else 0x and digits. */
+/** Text if the bytes are printable UTF-8 and do not look like hex digits; else 0x and digits. */
 export function formatKey(bytes: Uint8Array, hex: boolean): string {
   const text = hex ? undefined : printable(bytes)
   return text ?? `0x${Buffer.from(bytes).toString('hex')}`

@@ -21,7 +21,8 @@ const commands: readonly Command[] = [info, stats, check, buckets, keys, get, pu
 
 function overview(): string {
   const lines = commands.map(({ name, summary }) => `  ${name.padEnd(10)}${summary}\n`)
-  return `Usage: hotbolt <command> <file> ...\n\n${lines.join('')}\nhotbolt <command> -h says more.\n`
+  const usage = 'Usage: hotbolt <command> <file> ...'
+  return `${usage}\n\n${lines.join('')}\nhotbolt <command> -h says more.\n`
 }
 
 async function run(args: readonly string[]): Promise<number> {
@@ -30,10 +31,12 @@ async function run(args: readonly string[]): Promise<number> {
     process.stdout.write(overview())
     return exitCodes.ok
   }
-  const command = commands.find((each) => each.name === name)
-  if (command === undefined) {
-    throw new UsageError(name === undefined ? overview() : `There is no command "${name}"`)
+  if (name === undefined) {
+    process.stderr.write(overview())
+    return exitCodes.usage
   }
+  const command = commands.find((each) => each.name === name)
+  if (command === undefined) throw new UsageError(`There is no command "${name}"`)
   const { positionals, values } = parseCommandLine(command, rest)
   const output = createOutput(values['json'] === true)
   if (values['help'] === true) {

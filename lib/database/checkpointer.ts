@@ -1,9 +1,9 @@
 // When memtables are merged into the page file.
 //
 // A memtable that has grown beyond `checkpointBytes` is sealed, and a checkpoint of all sealed ones
-// begins unless one runs. While a defragmentation holds checkpoints, sealed memtables are kept for it
-// until they exceed `maxRetainedBytes`. Checkpoints, and the steps of a defragmentation that must not
-// meet one, take turns.
+// begins unless one runs. While a defragmentation holds checkpoints, sealed memtables are kept for
+// it until they exceed `maxRetainedBytes`. Checkpoints, and the steps of a defragmentation that
+// must not meet one, take turns.
 
 import { native, type StoreHandle } from '../native.ts'
 import { toHotboltError } from '../errors.ts'
@@ -36,11 +36,15 @@ export class Checkpointer {
     return this.#completed
   }
 
-  /** To be called when something has been written; cheap. */
+  /** To be called when something has been written. Cheap; never throws. */
   readonly consider = (): void => {
-    if (native.memtableBytes(this.#store) <= this.#limits.checkpointBytes) return
-    native.seal(this.#store)
-    this.#schedule()
+    try {
+      if (native.memtableBytes(this.#store) <= this.#limits.checkpointBytes) return
+      native.seal(this.#store)
+      this.#schedule()
+    } catch (error) {
+      this.#publishFailure(error)
+    }
   }
 
   /** Everything written so far is in the page file when it resolves. */

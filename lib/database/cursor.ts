@@ -9,22 +9,26 @@ import type { ReadSource } from './read-source.ts'
 
 export type CursorMode = 'entries' | 'keys' | 'buckets'
 
+/** Small enough for Node's pool of buffers: its own allocation would cost 1 us. */
+const firstSlabBytes = 2 << 10
 const firstEntries = 16
-const firstSlabBytes = 4 << 10
 const lastEntries = 1024
 const lastSlabBytes = 64 << 10
 const growth = 4
 
+const noSlab = Buffer.alloc(0)
+const noLengths = new Uint32Array(0)
+
 export class Cursor {
   /** The current entry: key in [keyStart, valueStart), value in [valueStart, valueEnd). */
-  slab: Buffer = Buffer.alloc(0)
+  slab: Buffer = noSlab
   keyStart = 0
   valueStart = 0
   valueEnd = 0
 
   readonly #source: ReadSource
   #handle: CursorHandle | undefined
-  #lengths: Uint32Array = new Uint32Array(0)
+  #lengths = noLengths
   #index = 0
   #entries = firstEntries
   #slabBytes = firstSlabBytes
@@ -88,7 +92,7 @@ export class Cursor {
 
   /** The number of entries in a new slab; its size is raised when the next entry needs that. */
   #read(handle: CursorHandle, slabBytes: number): number {
-    this.slab = Buffer.allocUnsafeSlow(slabBytes)
+    this.slab = Buffer.allocUnsafe(slabBytes)
     const count = native.read(handle, this.slab, this.#entries)
     return count < 0 ? this.#read(handle, -count) : count
   }

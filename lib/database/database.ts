@@ -33,8 +33,10 @@ export interface DatabaseStats {
   /** Of the page file's last commit. */
   readonly txid: number
   readonly sizeBytes: number
-  /** Bytes of pages that hold something; an upper bound until the free pages have been counted. */
+  /** Bytes of pages that hold something; an upper bound unless `freelistLoaded`. */
   readonly sizeInUseBytes: number
+  /** Whether the free pages are known: after the first checkpoint, check or defragmentation. */
+  readonly freelistLoaded: boolean
   readonly freePages: number
   /** Free, but still seen by a reader or the previous meta page. */
   readonly pendingPages: number
@@ -119,10 +121,10 @@ export class Database {
     if (typeof callback !== 'function') throw invalid('callback', 'a function', callback)
     const resolved = resolveUpdateOptions(options)
     void this.#store.writer
-    return this.#store.work(() => this.#updates.run(callback, resolved))
+    return this.#updates.run(callback, resolved)
   }
 
-  /** Runs the callback on one state. The snapshot is closed when it returns, or its promise settles. */
+  /** Runs the callback on one state; that is let go when it returns, or its promise settles. */
   view<T>(callback: (snapshot: Snapshot) => T): T {
     if (typeof callback !== 'function') throw invalid('callback', 'a function', callback)
     const snapshot = this.snapshot()
@@ -141,7 +143,7 @@ export class Database {
     return new Snapshot(this.#store)
   }
 
-  /** Everything written so far is durable, whatever `sync` says; with `checkpoint: 'flush'` more. */
+  /** Everything written so far is synced; with `checkpoint: 'flush'` it is in the page file too. */
   async flush(): Promise<void> {
     await this.#store.work(async () => {
       if (!this.readOnly) await this.#store.flush()
@@ -165,11 +167,11 @@ export class Database {
   }
 
   stats(): DatabaseStats {
-    const { highWaterBytes, freelistLoaded, snapshots, ...stats } = native.stats(this.#store.reader)
-    const freeBytes = freelistLoaded ? (stats.freePages + stats.pendingPages) * stats.pageSize : 0
+    const { highWaterBytes, snapshots, ...stats } = native.stats(this.#store.reader)
+    const unusedPages = stats.freelistLoaded ? stats.freePages + stats.pendingPages : 0
     return {
       ...stats,
-      sizeInUseBytes: highWaterBytes - freeBytes,
+      sizeInUseBytes: highWaterBytes - unusedPages * stats.pageSize,
       openSnapshots: snapshots,
       defragPhase: this.#maintainer.phase,
     }

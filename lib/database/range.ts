@@ -1,6 +1,6 @@
 // What range(), keys() and values() return: something to iterate over, as often as one likes.
 
-import { native, type BucketHandle, type CursorBounds } from '../native.ts'
+import type { BucketHandle, CursorBounds } from '../native.ts'
 import { Cursor, type CursorMode } from './cursor.ts'
 import type { ReadSource } from './read-source.ts'
 
@@ -18,8 +18,8 @@ export interface RangePlan<Item> {
 
 /**
  * Entries in key order. Each iteration sees the state of the moment in which it begins, whatever is
- * written meanwhile. `for await` gives the event loop a turn between batches. Items that are Buffers
- * share memory with their neighbours (up to 64 KiB): copy those that are kept for long.
+ * written meanwhile. `for await` gives the event loop a turn between batches. Items that are
+ * Buffers share memory with their neighbours (up to 64 KiB): copy those that are kept for long.
  */
 export class Range<Item> implements Iterable<Item>, AsyncIterable<Item> {
   readonly #plan: RangePlan<Item>
@@ -120,9 +120,4 @@ export function bucketNames<Name>(
   const item = (cursor: Cursor): Name => view(cursor.slab, cursor.keyStart, cursor.valueStart)
   const plan = { source, bucket, bounds, reverse: false, limit: Infinity, item }
   return [...new Range<Name>({ ...plan, mode: 'buckets' })]
-}
-
-/** The number of keys; counts in native. */
-export function countKeys(source: ReadSource, bucket: BucketHandle, bounds: CursorBounds): number {
-  return native.count(source.reader, bucket, bounds)
 }

@@ -1,8 +1,8 @@
 // One open file, as the nouns of this folder share it: native's handle, the gate that closes, the
 // write groups and the checkpointer.
 //
-// Life: open -> closing -> closed. Public calls are refused from closing on; work that has begun goes
-// on and postpones the close.
+// Life: open -> closing -> closed. Public calls are refused from closing on; work that has begun
+// goes on and postpones the close.
 
 import { native, type StoreHandle } from '../native.ts'
 import { HotboltError } from '../errors.ts'
@@ -38,7 +38,7 @@ export class Store implements ReadSource {
     this.#checkpointsOnFlush = options.checkpoint === 'flush'
     this.groups = groups
     this.checkpointer = new Checkpointer(handle, this.path, options)
-    groups.attach(handle, this.checkpointer.consider)
+    groups.attach(handle, options.sync, this.checkpointer.consider)
   }
 
   get reader(): StoreHandle {
@@ -55,7 +55,11 @@ export class Store implements ReadSource {
   /** Work that postpones the close. Throws ERR_CLOSED. */
   work<T>(run: () => Promise<T>): Promise<T> {
     void this.reader
-    const work = run()
+    return this.track(run())
+  }
+
+  /** The same for work that was begun before. */
+  track<T>(work: Promise<T>): Promise<T> {
     this.#working.add(work)
     const end = (): void => {
       this.#working.delete(work)

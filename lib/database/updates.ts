@@ -1,8 +1,8 @@
 // Updates: callbacks that are run one at a time, each as one atomic transaction.
 //
 // A synchronous callback runs, and its writes become visible, within the call of update() unless an
-// asynchronous one is under way. An asynchronous one is run again when something that it had read was
-// changed meanwhile by writes that are transactions of their own.
+// asynchronous one is under way. An asynchronous one is run again when something that it had read
+// was changed meanwhile by writes that are transactions of their own.
 
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 import { HotboltError } from '../errors.ts'
@@ -15,7 +15,7 @@ export type UpdateCallback<T> = (tx: Transaction) => T | PromiseLike<T>
 export class Updates {
   readonly #store: Store
   readonly #queue: (() => void)[] = []
-  /** Set in all that a callback does, across awaits: an update begun in there would wait for ever. */
+  /** Set in all that a callback does, across awaits: an update in there would wait for ever. */
   readonly #inside = new AsyncLocalStorage<TransactionScope>()
   #running = false
 
@@ -23,28 +23,54 @@ export class Updates {
     this.#store = store
   }
 
-  /** Resolves with what the callback returned when its writes are durable. */
-  run<T>(callback: UpdateCallback<T>, options: ResolvedUpdateOptions): Promise<T> {
+  /**
+   * Resolves with what the callback returned when its writes are durable. Throws, and rejects, what
+   * the callback does.
+   */
+  run<T>(callback: UpdateCallback<T>, { retries }: ResolvedUpdateOptions): Promise<T> {
     if (this.#inside.getStore()?.open === true) {
       const message = 'An update may not be started inside an update: pass on its transaction'
       throw new HotboltError('ERR_TX_NESTED', message)
     }
-    const start = (): Promise<T> => this.#execute(callback, options.retries)
-    if (!this.#running) return start()
+    if (!this.#running) return this.#execute(callback, retries)
+    return this.#store.work(() => this.#enqueue(async () => this.#execute(callback, retries)))
+  }
+
+  /** Runs in the asynchronous context of its caller, not of the update that ends before it. */
+  #enqueue<T>(start: () => Promise<T>): Promise<T> {
     return new Promise((resolve) => {
-      // Runs in the asynchronous context of its caller, not of the update that ends before it.
       this.#queue.push(AsyncResource.bind(() => resolve(start())))
     })
   }
 
-  async #execute<T>(callback: UpdateCallback<T>, retries: number): Promise<T> {
+  /** Commits before it returns when the callback is synchronous. */
+  #execute<T>(callback: UpdateCallback<T>, retries: number): Promise<T> {
+    this.#running = true
+    let attempt: Attempt<T> | Promise<Attempt<T>>
+    try {
+      attempt = this.#attempt(callback)
+    } catch (error) {
+      this.#end()
+      throw error
+    }
+    if (attempt instanceof Promise || attempt === undefined) {
+      return this.#store.track(this.#continue(attempt, callback, retries))
+    }
+    const { value } = attempt
+    const durable = this.#store.groups.join()
+    this.#end()
+    return durable.then(() => value)
+  }
+
+  async #continue<T>(
+    attempt: Attempt<T> | Promise<Attempt<T>>,
+    callback: UpdateCallback<T>,
+    retries: number,
+  ): Promise<T> {
     let durable: Promise<void>
     let value: T
-    this.#running = true
     try {
-      // Without an await before the commit when the callback is synchronous.
-      const attempted = this.#attempt(callback)
-      const committed = isThenable(attempted) ? await attempted : attempted
+      const committed = await attempt
       value = committed === undefined ? await this.#retry(callback, retries) : committed.value
       durable = this.#store.groups.join()
     } finally {

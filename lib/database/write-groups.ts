@@ -1,14 +1,15 @@
 // Group commit: visible at call, durable at promise.
 //
 // All writes of one turn form a group and share its promise. The first of them opens the group and
-// schedules its end as a microtask, which wakes the journal. The journal reports sequence numbers in
-// order, so groups wait in a queue and are settled from its front.
+// schedules its end as a microtask, which wakes the journal. The journal reports sequence numbers
+// in order, so groups wait in a queue and are settled from its front.
 //
 // This is the hot path: nothing here allocates per write, only per group.
 
 import { native, type StoreEvents, type StoreHandle } from '../native.ts'
-import { HotboltError } from '../errors.ts'
+import { HotboltError, toHotboltError } from '../errors.ts'
 import { publish } from '../channels.ts'
+import type { SyncMode } from '../options.ts'
 
 const ignore = (): void => {}
 
@@ -34,6 +35,7 @@ class WriteGroup {
 export class WriteGroups implements StoreEvents {
   #store: StoreHandle | undefined
   #path = ''
+  #syncsAlways = true
   #afterSubmit: () => void = ignore
   #open: WriteGroup | undefined
   #waiting: WriteGroup[] = []
@@ -41,11 +43,12 @@ export class WriteGroups implements StoreEvents {
   #failure: HotboltError | undefined
   #longestWaitMs = 0
 
-  /** `afterSubmit` is called after each group has been handed to the journal. */
-  attach(store: StoreHandle, afterSubmit: () => void): void {
+  /** `afterSubmit` is called after each group has been handed to the journal; must not throw. */
+  attach(store: StoreHandle, sync: SyncMode, afterSubmit: () => void): void {
     const { path, durableSeq } = native.stats(store)
     this.#store = store
     this.#path = path
+    this.#syncsAlways = sync === 'always'
     this.#durableSeq = durableSeq
     this.#afterSubmit = afterSubmit
   }
@@ -57,10 +60,11 @@ export class WriteGroups implements StoreEvents {
 
   /** Resolves when everything written so far is synced, whatever the `sync` option says. */
   flush(): Promise<void> {
+    if (this.#failure !== undefined) throw poisoned(this.#failure)
     this.#end()
     const group = new WriteGroup()
-    group.seq = native.forceSync(this.#handle)
-    this.#wait(group)
+    if (this.#syncsAlways) this.#settleOrWait(group, native.submit(this.#handle))
+    else this.#wait(group, native.forceSync(this.#handle))
     return group.promise
   }
 
@@ -125,17 +129,23 @@ export class WriteGroups implements StoreEvents {
     if (group === undefined) return
     this.#open = undefined
     try {
-      group.seq = native.submit(this.#handle)
+      this.#settleOrWait(group, native.submit(this.#handle))
     } catch (error) {
-      group.reject(error as HotboltError)
+      // Nobody is on the stack to be told.
+      group.reject(toHotboltError(error))
       return
     }
-    if (group.seq <= this.#durableSeq) group.resolve()
-    else this.#wait(group)
     this.#afterSubmit()
   }
 
-  #wait(group: WriteGroup): void {
+  /** A group that wrote nothing new may be durable already. */
+  #settleOrWait(group: WriteGroup, seq: number): void {
+    if (seq <= this.#durableSeq) group.resolve()
+    else this.#wait(group, seq)
+  }
+
+  #wait(group: WriteGroup, seq: number): void {
+    group.seq = seq
     this.#waiting.push(group)
   }
 }

@@ -1,8 +1,8 @@
 // One online defragmentation: orders native's verbs by the phases of phase.ts.
 //
 // What must not meet a checkpoint, which moves memtables into the old file, runs inside the
-// checkpointer's exclusive(): pinning, each round of catching up, and everything from the end of the
-// last round until the new file is the store's base.
+// checkpointer's exclusive(): pinning, each round of catching up, and everything from the end of
+// the last round until the new file is the store's base.
 
 import { HotboltError, toHotboltError } from '../errors.ts'
 import type { DefragReport } from '../database/maintainer.ts'

@@ -4,8 +4,8 @@
 //               |           |            |             |
 //               +-----------+------------+-------------+----> aborting -> aborted
 //
-// `published` is the point of no return: the new file is under the database's name. From cleaning on
-// there is no way to aborting.
+// `published` is the point of no return: the new file is under the database's name. From cleaning
+// on there is no way to aborting.
 
 import { HotboltError } from '../errors.ts'
 import type { DefragPhase } from '../options.ts'

@@ -26,7 +26,8 @@ unsigned height_of(const ReadTx& tx, PageView page) {
 class BucketMerge {
  public:
   BucketMerge(WriteTx& tx, std::optional<PageBucket> base, Overlay overlay, bool is_root);
-  // Goes on to the end (true) or to a bucket that must be merged first (false: child(), later add_child()).
+  // Goes on to the end (true) or to a bucket that must be merged first (false: child(), later
+  // add_child()).
   bool run();
   std::unique_ptr<BucketMerge> child() { return std::move(child_); }
   void add_child(std::string value);
@@ -52,9 +53,7 @@ class BucketMerge {
   bool change_is_below(const std::optional<Bytes>& upper) const {
     return changes_.valid() && (!upper || changes_.key() < *upper);
   }
-  uint64_t sequence() const {
-    return overlay_.sequence().value_or(base_ ? base_->sequence() : 0);
-  }
+  uint64_t sequence() const { return overlay_.sequence().value_or(base_ ? base_->sequence() : 0); }
 
   WriteTx& tx_;
   const std::optional<PageBucket> base_;

@@ -9,8 +9,8 @@ namespace hotbolt {
 
 namespace {
 
-// The walk stands on an explicit stack of buckets, each with a path of pages: hostile nesting costs heap, bounded by the
-// file's size, and no call stack.
+// The walk stands on an explicit stack of buckets, each with a path of pages: hostile nesting costs
+// heap, bounded by the file's size, and no call stack.
 class Copier {
  public:
   Copier(const ReadTx& source, WriteTx& tx, Pacer& pacer, CopyProgress& progress)

@@ -1,5 +1,6 @@
-// The bulk copy of a defragmentation: everything a ReadTx sees, into an empty file, bottom-up, in key order: all buckets, nesting,
-// sequences. Bounded memory; paced; cancellable through the pacer. Runs on its own thread.
+// The bulk copy of a defragmentation: everything a ReadTx sees, into an empty file, bottom-up, in
+// key order: all buckets, nesting, sequences. Bounded memory; paced; cancellable through the pacer.
+// Runs on its own thread.
 #pragma once
 
 #include <atomic>
@@ -14,10 +15,10 @@ struct CopyProgress {
   std::atomic<uint64_t> entries{0};  // keys and buckets copied
 };
 
-// Copies and commits (without storing the freelist); the target's mark becomes `mark` (is_flat is found out by the copy).
-// Pages of the source are visited at most once each (a cycle gives ERR_CORRUPT). The target is fresh and is cut to its
-// pages in the end.
-Meta bulk_copy(const ReadTx& source, std::shared_ptr<PageFile> target, Mark mark, double fill, Pacer& pacer,
-               CopyProgress& progress);
+// Copies and commits (without storing the freelist); the target's mark becomes `mark` (is_flat is
+// found out by the copy). Pages of the source are visited at most once each (a cycle gives
+// ERR_CORRUPT). The target is fresh and is cut to its pages in the end.
+Meta bulk_copy(const ReadTx& source, std::shared_ptr<PageFile> target, Mark mark, double fill,
+               Pacer& pacer, CopyProgress& progress);
 
 }  // namespace hotbolt

@@ -23,15 +23,16 @@ void append_run(std::vector<PageRun>& runs, PageRun run) {
 
 void Freelist::load(const std::vector<uint64_t>& free_ids, uint64_t high_water) {
   *this = Freelist();
-  raise_high_water(high_water);
+  set_high_water(high_water);
   for (const uint64_t id : free_ids) free_.add(id);
   free_count_ = free_ids.size();
 }
 
-void Freelist::raise_high_water(uint64_t high_water) {
+void Freelist::set_high_water(uint64_t high_water) {
   high_water_ = high_water;
   free_.resize(high_water);
   pending_.resize(high_water);
+  fresh_.resize(high_water);
 }
 
 void Freelist::begin(TxId txid, const Readers& readers) {
@@ -112,7 +113,10 @@ std::optional<PageId> Freelist::allocate(uint64_t count) {
     no_run_of_ = count;
     return std::nullopt;
   }
-  for (uint64_t i = 0; i < count; i++) free_.remove(*found + i);
+  for (uint64_t i = 0; i < count; i++) {
+    free_.remove(*found + i);
+    fresh_.add(*found + i);
+  }
   free_count_ -= count;
   cursor_ = *found + count;
   append_run(taken_, {PageId{*found}, count});
@@ -133,10 +137,12 @@ std::optional<uint64_t> Freelist::find_run(uint64_t from, uint64_t count) const 
 void Freelist::note_allocated(PageRun run) {
   HOTBOLT_ASSERT(in_tx_ && value(run.first) >= high_water_);
   append_run(raised_, run);
-  raise_high_water(value(run.first) + run.count);
+  set_high_water(value(run.first) + run.count);
+  for (uint64_t i = 0; i < run.count; i++) fresh_.add(value(run.first) + i);
 }
 
 TxId Freelist::allocated_by(uint64_t id) const {
+  if (fresh_.contains(id)) return txid_;
   const auto found = allocated_by_.find(id);
   return found == allocated_by_.end() ? TxId{} : found->second;
 }
@@ -171,7 +177,16 @@ void Freelist::commit() {
   }
   young_.insert(young_.end(), freed_.begin(), freed_.end());
   freed_.clear();
+  forget_fresh();
   in_tx_ = false;
+}
+
+void Freelist::forget_fresh() {
+  for (const auto* runs : {&taken_, &raised_}) {
+    for (const PageRun& run : *runs) {
+      for (uint64_t i = 0; i < run.count; i++) fresh_.remove(value(run.first) + i);
+    }
+  }
 }
 
 void Freelist::rollback() {
@@ -184,10 +199,11 @@ void Freelist::rollback() {
     for (uint64_t i = 0; i < run.count; i++) free_.add(value(run.first) + i);
     free_count_ += run.count;
   }
+  forget_fresh();
   freed_.clear();
   taken_.clear();
   raised_.clear();
-  raise_high_water(high_water_before_);
+  set_high_water(high_water_before_);
   no_run_of_ = kAnyRun;
   in_tx_ = false;
 }

@@ -71,7 +71,8 @@ class Freelist {
   void release_what_readers_allow(TxId txid, const std::vector<TxId>& open);
   void settle(const FreedRun& freed, const std::vector<TxId>& open);
   void release(PageRun run);
-  void raise_high_water(uint64_t high_water);
+  void set_high_water(uint64_t high_water);
+  void forget_fresh();
   std::optional<uint64_t> find_run(uint64_t from, uint64_t count) const;
   TxId allocated_by(uint64_t id) const;
 
@@ -79,6 +80,7 @@ class Freelist {
 
   PageSet free_;
   PageSet pending_;
+  PageSet fresh_;                   // allocated by the current transaction
   uint64_t free_count_ = 0;
   uint64_t pending_count_ = 0;
   uint64_t high_water_ = 0;

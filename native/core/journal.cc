@@ -179,9 +179,12 @@ void Journal::run_group(std::unique_lock<std::mutex>& lock) {
   const bool done = write_and_sync(force, last);
   if (writing_.capacity() > kBufferCapacityKept) writing_ = std::string();
   writing_.clear();
-  if (done && acknowledges) acknowledge(last);
   lock.lock();
-  busy_ = false;
+  busy_ = false;  // before the listener hears of it: what it starts may find the journal idle
+  if (!done || !acknowledges) return;
+  lock.unlock();
+  acknowledge(last);
+  lock.lock();
 }
 
 // False: it has failed, for good.

@@ -125,10 +125,10 @@ class JournalScan {
 
  private:
   bool continues(const JournalSegment& segment) const;
-  void require_reaching_back(const JournalSegment& first, Window& window) const;
   void read_frames(const JournalSegment& segment, Window& window);
   bool read_frame(const JournalSegment& segment, Window& window);
-  void require_nothing_lost(size_t broken, uint64_t broken_offset) const;
+  void require_nothing_lost(size_t broken) const;
+  [[noreturn]] void fail_at(const JournalSegment& broken) const;
   bool proves_loss(Seq seq, Seq synced_seq) const {
     return seq > next_ && seq > covered_ && synced_seq >= next_;
   }
@@ -143,37 +143,26 @@ class JournalScan {
   Seq next_;            // the sequence number that comes next in the chain
   uint32_t chain_ = 0;  // CRC of the frame before
   uint32_t life_ = 0;
-  uint64_t offset_ = 0;  // in the segment that is read: where the next frame would be
+  uint64_t offset_ = 0;  // in the segment that is read: where the next frame would be; 0: none is
 };
 
 JournalEnd JournalScan::run() {
   size_t broken = 0;
   for (size_t i = 0; i < segments_.size() && end_.last_seq < until_; i++) {
     const JournalSegment& segment = segments_[i];
-    if (i > 0 && !continues(segment)) break;
+    if (!continues(segment)) break;
     const std::unique_ptr<File> file = files_.open(segment.path, OpenMode{});
     Window window(*file);
-    if (i == 0) require_reaching_back(segment, window);
     broken = i;
     read_frames(segment, window);
   }
-  if (end_.last_seq < until_ && !segments_.empty()) require_nothing_lost(broken, offset_);
+  if (end_.last_seq < until_) require_nothing_lost(broken);
   return end_;
 }
 
 bool JournalScan::continues(const JournalSegment& segment) const {
   if (segment.life == life_ && segment.first_seq == next_ && segment.chain == chain_) return true;
   return segment.first_seq <= covered_ + 1 && next_ <= covered_ + 1;
-}
-
-void JournalScan::require_reaching_back(const JournalSegment& first, Window& window) const {
-  if (first.first_seq <= covered_ + 1) return;
-  const bool has_frames = frame_header_at(window, kSegmentBlockSize, first.life).has_value();
-  if (!has_frames && first.synced_seq <= covered_) return;
-  throw Error(ErrorCode::ERR_JOURNAL_STALE,
-              "the journal begins with transaction " + std::to_string(first.first_seq) +
-                  " but the database file ends with " + std::to_string(covered_))
-      .with_path(first.path);
 }
 
 void JournalScan::read_frames(const JournalSegment& segment, Window& window) {
@@ -206,20 +195,29 @@ bool JournalScan::read_frame(const JournalSegment& segment, Window& window) {
   return true;
 }
 
-// The chain is broken at `broken_offset` of segment `broken`. Throws if something behind that proves that transaction
-// next_ had been acknowledged.
-void JournalScan::require_nothing_lost(size_t broken, uint64_t broken_offset) const {
+// The chain ends at offset_ of segment `broken`. Throws if something behind that proves that transaction next_ had been
+// acknowledged.
+void JournalScan::require_nothing_lost(size_t broken) const {
   for (size_t i = broken; i < segments_.size(); i++) {
     const JournalSegment& segment = segments_[i];
-    const bool proven = (i > broken && proves_loss(segment.first_seq, segment.synced_seq)) ||
-                        proves_loss(segment, i == broken ? broken_offset : kSegmentBlockSize);
-    if (!proven) continue;
-    const std::string& path = segments_[broken].path;
-    throw Error(ErrorCode::ERR_JOURNAL_CORRUPT,
-                "the journal " + path + " is damaged at offset " + std::to_string(broken_offset) +
-                    ": transaction " + std::to_string(next_) + " was acknowledged and cannot be read")
-        .with_path(path);
+    const bool was_entered = i == broken && offset_ > 0;
+    if (!was_entered && proves_loss(segment.first_seq, segment.synced_seq)) fail_at(segments_[broken]);
+    if (proves_loss(segment, was_entered ? offset_ : kSegmentBlockSize)) fail_at(segments_[broken]);
   }
+}
+
+void JournalScan::fail_at(const JournalSegment& broken) const {
+  if (offset_ == 0) {
+    throw Error(ErrorCode::ERR_JOURNAL_STALE,
+                "the journal " + broken.path + " begins with transaction " +
+                    std::to_string(broken.first_seq) + " but the database file ends with " +
+                    std::to_string(covered_))
+        .with_path(broken.path);
+  }
+  throw Error(ErrorCode::ERR_JOURNAL_CORRUPT,
+              "the journal " + broken.path + " is damaged at offset " + std::to_string(offset_) +
+                  ": transaction " + std::to_string(next_) + " was acknowledged and cannot be read")
+      .with_path(broken.path);
 }
 
 // Looks at headers only, so that bytes that pretend to be many long frames cost no more than others.

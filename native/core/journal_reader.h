@@ -120,8 +120,9 @@ struct JournalEnd {
 
 // Calls `visit(seq, body)` for every frame newer than `covered`, in order, up to and including `until`. Bounded memory: a
 // window of 1 MiB or one frame, whichever is larger. Linear time on any bytes. Throws ERR_JOURNAL_CORRUPT (damage),
-// ERR_JOURNAL_STALE (there are frames, but the chain does not reach back to covered + 1). A leftover segment whose frames
-// are all covered is fine.
+// ERR_JOURNAL_STALE (the first segment begins after covered + 1, and there is proof that what is missing was synced; without
+// that the start of the journal was torn away together with all that is left). A leftover segment whose frames are all
+// covered is fine.
 JournalEnd read_journal(FileSystem& files, const std::vector<JournalSegment>& segments, Seq covered, Seq until,
                         const std::function<void(Seq, Bytes)>& visit);
 

@@ -59,9 +59,9 @@ void JournalSegments::sync_directory() { files_.sync_directory(directory_of(path
 
 // Blocks first, so that they lie together; then zeros, because blocks that were never written would make the first sync over
 // them commit metadata.
-std::shared_ptr<Segment> JournalSegments::create(uint64_t size, bool paced) {
+std::shared_ptr<Segment> JournalSegments::create(uint64_t number, uint64_t size, bool paced) {
   auto segment = std::make_shared<Segment>();
-  segment->number = take_number();
+  segment->number = number;
   segment->path = segment_path(path_, segment->number);
   segment->size = whole_blocks(size);
   segment->file = files_.open(
@@ -104,23 +104,32 @@ void JournalSegments::extend(Segment& segment, uint64_t size) {
   segment.size = size;
 }
 
-std::shared_ptr<Segment> JournalSegments::take_prepared() {
+// nullptr: there is none; then `number` is that of the segment to be created. Both under one lock: nothing that gets ready
+// meanwhile may come to lie between.
+std::shared_ptr<Segment> JournalSegments::take_prepared(uint64_t& number) {
   std::lock_guard lock(mutex_);
-  if (prepared_.empty()) return nullptr;
-  std::shared_ptr<Segment> segment = std::move(prepared_.front());
-  prepared_.erase(prepared_.begin());
+  std::shared_ptr<Segment> segment;
+  if (prepared_.empty()) {
+    number = next_number_++;
+  } else {
+    segment = std::move(prepared_.front());
+    prepared_.erase(prepared_.begin());
+    number = segment->number;
+  }
+  begun_number_ = number;
   return segment;
 }
 
 std::shared_ptr<Segment> JournalSegments::next(uint64_t bytes) {
-  std::shared_ptr<Segment> segment = take_prepared();
+  uint64_t number = 0;
+  std::shared_ptr<Segment> segment = take_prepared(number);
   if (segment == nullptr) {
     uint64_t urgent;
     {
       std::lock_guard lock(mutex_);
       urgent = std::min(target_size_ / 16, kUrgentSizeMax);
     }
-    segment = create(std::max({options_.segment_bytes_min, urgent, bytes}), false);
+    segment = create(number, std::max({options_.segment_bytes_min, urgent, bytes}), false);
   } else if (segment->size < bytes) {
     extend(*segment, bytes);
   }
@@ -157,7 +166,7 @@ void JournalSegments::prepare_ahead() noexcept {
   const uint64_t idle_count = idle_count_;
   lock.unlock();
   try {
-    const std::shared_ptr<Segment> segment = create(size, true);
+    const std::shared_ptr<Segment> segment = create(take_number(), size, true);
     lock.lock();
     const bool outdated = idle_count != idle_count_;
     lock.unlock();
@@ -177,7 +186,7 @@ void JournalSegments::keep(const std::shared_ptr<Segment>& segment) {
   while (true) {
     {
       std::lock_guard lock(mutex_);
-      if (current_ == nullptr || segment->number > current_->number) {
+      if (segment->number > begun_number_) {
         insert_by_number(prepared_, segment);
         return;
       }

@@ -59,10 +59,10 @@ class JournalSegments {
   void remove_all();                       // REQUIRES: no other thread is at work here
 
  private:
-  std::shared_ptr<Segment> create(uint64_t size, bool paced);
+  std::shared_ptr<Segment> create(uint64_t number, uint64_t size, bool paced);
   void fill_with_zeros(File& file, uint64_t from, uint64_t to, bool paced);
   void extend(Segment& segment, uint64_t size);
-  std::shared_ptr<Segment> take_prepared();
+  std::shared_ptr<Segment> take_prepared(uint64_t& number);
   void keep(const std::shared_ptr<Segment>& segment);
   void rename_to_next(Segment& segment);
   uint64_t take_number();
@@ -77,6 +77,9 @@ class JournalSegments {
   std::vector<std::shared_ptr<Segment>> full_;      // oldest first
   std::vector<std::shared_ptr<Segment>> prepared_;  // by number
   uint64_t next_number_;
+  // The newest number that the journal thread took, to write or to create. Numbers must follow the chain: what becomes ready
+  // with a lower one gets another.
+  uint64_t begun_number_ = 0;
   uint64_t target_size_;    // of the next segment
   bool preparing_ = false;  // prepare_ahead() is asked for or at work
   // Number of times take_idle() ran: what was being prepared then is too large now.

@@ -41,9 +41,9 @@ char* put_branch_entries(char* out, const BranchEntry* entries, size_t count) {
   char* element = out + kPageHeaderSize;
   char* data = element + count * kElementSize;
   for (size_t i = 0; i < count; ++i, element += kElementSize) {
-    store(element, BranchElement{static_cast<uint32_t>(data - element),
-                                 static_cast<uint32_t>(entries[i].key.size()),
-                                 value(entries[i].child)});
+    store(element,
+          BranchElement{static_cast<uint32_t>(data - element),
+                        static_cast<uint32_t>(entries[i].key.size()), value(entries[i].child)});
     data = append(data, entries[i].key);
   }
   return data;

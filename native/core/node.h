@@ -30,20 +30,23 @@ constexpr size_t run_bytes_for(size_t entry_bytes, uint32_t page_size) {
   return (kPageHeaderSize + entry_bytes + page_size - 1) / page_size * page_size;
 }
 
-// Fills `out`, which has room for `run_bytes` (run_bytes_for the entries), slack zeroed. Entries are in key order.
+// Fills `out`, which has room for `run_bytes` (run_bytes_for the entries), slack zeroed. Entries
+// are in key order.
 void encode_leaf(char* out, size_t run_bytes, PageId id, const LeafEntry* entries, size_t count,
                  uint32_t page_size);
 void encode_branch(char* out, size_t run_bytes, PageId id, const BranchEntry* entries, size_t count,
                    uint32_t page_size);
 
 // The same into a string of its own, which becomes the whole run.
-void encode_leaf(std::string& out, PageId id, const LeafEntry* entries, size_t count, uint32_t page_size);
+void encode_leaf(std::string& out, PageId id, const LeafEntry* entries, size_t count,
+                 uint32_t page_size);
 void encode_branch(std::string& out, PageId id, const BranchEntry* entries, size_t count,
                    uint32_t page_size);
 
-// The beginning of a run of `run_bytes` whose only entry is `entry`, up to and including the key. The value follows it:
-// large values go to the file from where they are.
-std::string encode_leaf_head(PageId id, const LeafEntry& entry, size_t run_bytes, uint32_t page_size);
+// The beginning of a run of `run_bytes` whose only entry is `entry`, up to and including the key.
+// The value follows it: large values go to the file from where they are.
+std::string encode_leaf_head(PageId id, const LeafEntry& entry, size_t run_bytes,
+                             uint32_t page_size);
 
 // The value of an inline bucket (header and leaf page with id 0).
 std::string encode_inline_bucket(uint64_t sequence, const LeafEntry* entries, size_t count);

@@ -1,9 +1,11 @@
-// Where finished pages go: collects contiguous runs into pieces of up to 256 KiB, writes each with one call, starts writeback
-// after every 256 KiB written and waits for what was written a few pieces ago, so that only a few pieces are ever dirty
-// (a sync that waits behind hundreds of dirty megabytes delays every acknowledged write by 100 ms). Paced after each piece.
+// Where finished pages go: collects contiguous runs into pieces of up to 256 KiB, writes each with
+// one call, starts writeback after every 256 KiB written and waits for what was written a few
+// pieces ago, so that only a few pieces are ever dirty (a sync that waits behind hundreds of dirty
+// megabytes delays every acknowledged write by 100 ms). Paced after each piece.
 //
-// Scattered single pages share one writeback call over the range that spans them: it only touches what is dirty.
-// One thread. Nothing is written by the destructor: a transaction that rolls back drops its last piece.
+// Scattered single pages share one writeback call over the range that spans them: it only touches
+// what is dirty. One thread. Nothing is written by the destructor: a transaction that rolls back
+// drops its last piece.
 #pragma once
 
 #include <deque>
@@ -23,12 +25,13 @@ class PageSink {
   PageSink(const PageSink&) = delete;
   PageSink& operator=(const PageSink&) = delete;
 
-  // Room for a whole run of at most kPieceBytes: fill it completely before the next call of any method.
+  // Room for a whole run of at most kPieceBytes: fill it completely before the next call of any
+  // method.
   char* room(PageId first, size_t run_bytes);
   // `run` is a whole run (a multiple of the page size), header filled in.
   void write(PageId first, Bytes run);
-  // A run of `run_bytes` given as its beginning and one large value; the rest is zeroed. The value is written from
-  // where it is.
+  // A run of `run_bytes` given as its beginning and one large value; the rest is zeroed. The value
+  // is written from where it is.
   void write(PageId first, Bytes head, Bytes value, size_t run_bytes);
   // Everything given so far is written (not synced).
   void flush();

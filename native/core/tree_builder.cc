@@ -7,7 +7,8 @@ namespace hotbolt {
 
 namespace {
 
-// Long enough that rounding to whole pages does not matter, short enough to stay in the processor's cache.
+// Long enough that rounding to whole pages does not matter, short enough to stay in the processor's
+// cache.
 constexpr size_t kRunPages = 64;
 
 // A branch page of one child would not make the level above any smaller.
@@ -136,7 +137,8 @@ void TreeBuilder::absorb_left(Run<Entry>& run, unsigned level) {
 
 // --- packing ---
 
-// Index behind the last entry of the page that begins with `first`: as near to `goal` bytes as whole entries allow.
+// Index behind the last entry of the page that begins with `first`: as near to `goal` bytes as
+// whole entries allow.
 template <typename Entry>
 size_t TreeBuilder::page_end(const std::vector<Entry>& entries, size_t first, size_t goal) const {
   constexpr size_t kMin = kEntriesMin<Entry>;
@@ -178,7 +180,8 @@ size_t TreeBuilder::page_goal(const Run<Entry>& run) const {
   return divide_up(run.bytes, wanted);
 }
 
-// Writes the run's pages and hands them to the level above; unless `all`, the last page or two wait for more.
+// Writes the run's pages and hands them to the level above; unless `all`, the last page or two wait
+// for more.
 template <typename Entry>
 void TreeBuilder::flush(Run<Entry>& run, unsigned level, bool all) {
   const auto goal = static_cast<ptrdiff_t>(page_goal(run));
@@ -270,7 +273,8 @@ bool TreeBuilder::fits_inline(const std::vector<LeafEntry>& entries, size_t byte
                       [](const LeafEntry& entry) { return entry.is_bucket; });
 }
 
-// Flushes level by level until one page is left: a level that ends with a single child needs no branch above it.
+// Flushes level by level until one page is left: a level that ends with a single child needs no
+// branch above it.
 TreeBuilder::Root TreeBuilder::finish_tree() {
   if (leaves_.entries.empty() && !has_branches()) {
     return {{Bytes{}, write_page(static_cast<const LeafEntry*>(nullptr), 0), false}, 0};

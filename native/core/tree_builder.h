@@ -1,18 +1,21 @@
-// Builds one bucket's tree bottom-up from what arrives in key order: entries, and whole subtrees of the base that stay as
-// they are. Every level collects a run of entries; a run is packed into pages and flushed to the level above when a kept
-// subtree ends it, when it has grown long, or at the end. Memory is bounded by one run per level.
+// Builds one bucket's tree bottom-up from what arrives in key order: entries, and whole subtrees of
+// the base that stay as they are. Every level collects a run of entries; a run is packed into pages
+// and flushed to the level above when a kept subtree ends it, when it has grown long, or at the
+// end. Memory is bounded by one run per level.
 //
-// How a run is packed, with C = what fits in a page, F = fill * C, k = pages of the base that the run replaces (at least 1):
+// How a run is packed, with C = what fits in a page, F = fill * C, k = pages of the base that the
+// run replaces (at least 1):
 //   1. entries that fit in one page            -> one page
 //      or that need at most k pages at F       -> that many pages, of even size (neighbours merge)
 //   2. that still fit in k pages               -> k pages (a point update never splits a page that holds its entries)
 //   3. new keys behind the last key of a tree  -> pages of F from the left (sequential loads leave full pages)
 //   4. otherwise                               -> ceil(bytes / F) > k pages, of even size (splits)
-// An entry larger than a page gets an overflow run of its own; a branch page holds at least two children. A run of less
-// than a quarter of a page takes a kept neighbour in, the next one or else the one before.
+// An entry larger than a page gets an overflow run of its own; a branch page holds at least two
+// children. A run of less than a quarter of a page takes a kept neighbour in, the next one or else
+// the one before.
 //
-// One thread. Bytes of keys and values must stay valid until the builder is finished: they lie in the mapping or in a
-// memtable; only values of buckets are the builder's own.
+// One thread. Bytes of keys and values must stay valid until the builder is finished: they lie in
+// the mapping or in a memtable; only values of buckets are the builder's own.
 #pragma once
 
 #include <list>
@@ -31,7 +34,8 @@ class TreeBuilder {
   void add(const LeafEntry& entry);
   // A bucket's element; `value` is what its own builder's finish() returned.
   void add_bucket(Bytes name, std::string value);
-  // A subtree of the base, `level` levels above the leaves (0: a leaf), that stays as it is. Its key may be stale-low.
+  // A subtree of the base, `level` levels above the leaves (0: a leaf), that stays as it is. Its
+  // key may be stale-low.
   void keep(unsigned level, Bytes key, PageId child);
   // A single page of the base at `level` is replaced by what is added from now on.
   void replaces_page(unsigned level);
@@ -40,7 +44,8 @@ class TreeBuilder {
   // The page whose entries are added next, for error messages.
   void reading(PageId page) { reading_ = page; }
 
-  // The bucket's value for its parent: inline if it may be, else the 16-byte header. After that the builder is empty again.
+  // The bucket's value for its parent: inline if it may be, else the 16-byte header. After that the
+  // builder is empty again.
   std::string finish(uint64_t sequence);
   // For the top-level bucket: never inline; returns the root page.
   PageId finish_root();
@@ -98,8 +103,8 @@ class TreeBuilder {
 
   WriteTx& tx_;
   const uint32_t page_size_;
-  const size_t capacity_;  // C
-  const size_t fill_bytes_;  // F
+  const size_t capacity_;       // C
+  const size_t fill_bytes_;     // F
   const size_t run_bytes_max_;  // a run that grows beyond this is flushed up to its last pages
   LeafRun leaves_;
   std::vector<BranchRun> branches_;  // [0] is level 1

@@ -1,4 +1,5 @@
-// Write transactions: page accounting around the merge, and the meta of the state to be. See tx.h and commit.h.
+// Write transactions: page accounting around the merge, and the meta of the state to be. See tx.h
+// and commit.h.
 #include "core/tx.h"
 
 #include <algorithm>
@@ -15,7 +16,8 @@ WriteTxOptions clamped(WriteTxOptions options) {
   return options;
 }
 
-// The state to change. The order matters: the freelist is found out before any page is looked at for writing.
+// The state to change. The order matters: the freelist is found out before any page is looked at
+// for writing.
 std::shared_ptr<const ReadTx> begin_base(PageFile& file) {
   file.throw_if_poisoned();
   if (!file.freelist_loaded()) file.load_freelist();

@@ -1,11 +1,13 @@
-// A write transaction on a page file: a batch of sorted changes merged into the trees, copy-on-write.
+// A write transaction on a page file: a batch of sorted changes merged into the trees,
+// copy-on-write.
 //
-// There is exactly one kind of change: "apply these memtables". Checkpoints, defragmentation's catch-up and recovery all are
-// that. New pages are built bottom-up and streamed to the file through a PageSink in long contiguous runs while the merge
-// goes on, so memory stays bounded by one run per level; nothing that the committed metas can reach is touched.
+// There is exactly one kind of change: "apply these memtables". Checkpoints, defragmentation's
+// catch-up and recovery all are that. New pages are built bottom-up and streamed to the file
+// through a PageSink in long contiguous runs while the merge goes on, so memory stays bounded by
+// one run per level; nothing that the committed metas can reach is touched.
 //
-// RAII: leaving scope without commit() rolls back (pages return to the freelist; what was written lies in free pages).
-// One thread; one write transaction of a file at a time.
+// RAII: leaving scope without commit() rolls back (pages return to the freelist; what was written
+// lies in free pages). One thread; one write transaction of a file at a time.
 #pragma once
 
 #include <memory>
@@ -31,8 +33,8 @@ class WriteTx {
 
   // Merges sealed memtables (newest first) into the tree. Once per transaction.
   void apply(const std::vector<const Memtable*>& newest_first);
-  // Makes it durable (commit.h). `mark.is_flat` is filled in here from what the transaction saw. Returns the new meta.
-  // When nothing changed and the mark says the same, does nothing.
+  // Makes it durable (commit.h). `mark.is_flat` is filled in here from what the transaction saw.
+  // Returns the new meta. When nothing changed and the mark says the same, does nothing.
   Meta commit(Mark mark);
   // The same, and stores the freelist in the file (a clean close).
   Meta commit_with_freelist(Mark mark);
@@ -61,7 +63,7 @@ class WriteTx {
   const std::shared_ptr<const ReadTx> base_;  // the state that is changed
   const WriteTxOptions options_;
   PageSink sink_;
-  Meta meta_;  // of the transaction to be
+  Meta meta_;                    // of the transaction to be
   uint64_t reserved_pages_ = 0;  // the file is at least this long
   bool base_is_flat_ = false;
   bool nested_ = false;

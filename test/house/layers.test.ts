@@ -53,12 +53,17 @@ test('imports in lib point down the list of layers', () => {
   expect(upward).toEqual([])
 })
 
+/** The demonstration shows what the judges of the tests say. */
+const benchMayUse = ['test/oracle/', 'test/fixtures/']
+
 test('adapters, cli and bench use the package as its users do: through the index', () => {
   const outer = files.filter((file) => /^(lib\/(adapters|cli)|bench)\/.*\.ts$/.test(file))
   const inward = outer.flatMap((file) => {
     const own = file.startsWith('bench/') ? 'bench/' : file.split('/').slice(0, 2).join('/') + '/'
+    const allowed = file.startsWith('bench/') ? [own, ...benchMayUse] : [own]
     return localImports(file)
-      .filter((target) => target !== 'lib/index.ts' && !target.startsWith(own))
+      .filter((target) => target !== 'lib/index.ts')
+      .filter((target) => !allowed.some((folder) => target.startsWith(folder)))
       .map((target) => `${file} imports ${target}`)
   })
   expect(inward).toEqual([])

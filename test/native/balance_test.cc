@@ -32,7 +32,8 @@ std::vector<uint64_t> children_of(const PageBucket& bucket) {
   return children;
 }
 
-void remove_all(Memtable& memtable, const std::string& bucket, uint64_t from, uint64_t to, uint64_t seq) {
+void remove_all(Memtable& memtable, const std::string& bucket, uint64_t from, uint64_t to,
+                uint64_t seq) {
   BucketTable& table = memtable.touch_bucket(memtable.root(), bucket, seq);
   for (uint64_t i = from; i < to; ++i) memtable.remove(table, numbered(i), seq, 0);
   memtable.seal(seq);
@@ -63,7 +64,8 @@ TEST("a page that still fits its entries is not split, one that does not is halv
   apply_and_commit(test, *puts("b", {{"00000005a", std::string(175, 'v')}}, 2), 2);
   EXPECT_EQ(children_of(bucket_named(*test.file->begin_read(), "b")).size(), 10u);
   Values more;
-  for (char letter = 'b'; letter < 'f'; ++letter) more[std::string("00000005") + letter] = std::string(175, 'v');
+  for (char letter = 'b'; letter < 'f'; ++letter)
+    more[std::string("00000005") + letter] = std::string(175, 'v');
   apply_and_commit(test, *puts("b", more, 3), 3);
   const auto tx = test.file->begin_read();
   const auto children = children_of(bucket_named(*tx, "b"));
@@ -77,7 +79,9 @@ TEST("a page that still fits its entries is not split, one that does not is halv
 TEST("a sequential load leaves pages at the fill") {
   TestFile test;
   for (uint64_t batch = 0; batch < 50; ++batch) {
-    apply_and_commit(test, *puts("b", numbered_values(batch * 100, batch * 100 + 100, 136), batch + 1), batch + 1);
+    apply_and_commit(test,
+                     *puts("b", numbered_values(batch * 100, batch * 100 + 100, 136), batch + 1),
+                     batch + 1);
   }
   const CheckReport report = expect_sound(*test.file);
   EXPECT_EQ(report.key_count, 5000u);
@@ -149,8 +153,10 @@ TEST("a bucket that shrinks to one small kept leaf becomes inline") {
 TEST("values of every size around the page and the piece come back") {
   TestFile test(1024);
   Model model;
-  for (const size_t size : {0, 990, 991, 992, 1007, 1008, 2000, 65536, 262112, 262144, 300000, 1 << 20}) {
-    model.buckets["b"].values[numbered(size)] = std::string(size, static_cast<char>('a' + size % 26));
+  for (const size_t size :
+       {0, 990, 991, 992, 1007, 1008, 2000, 65536, 262112, 262144, 300000, 1 << 20}) {
+    model.buckets["b"].values[numbered(size)] =
+        std::string(size, static_cast<char>('a' + size % 26));
   }
   apply_and_commit(test, *puts("b", model.buckets["b"].values, 1), 1);
   expect_same(*test.file, model);
@@ -160,7 +166,8 @@ TEST("values of every size around the page and the piece come back") {
 TEST("names longer than a page make branches of at least two children") {
   TestFile test(1024);
   Model model;
-  for (uint64_t i = 0; i < 100; ++i) model.buckets["b"].values[std::string(3000, 'n') + numbered(i)] = "v";
+  for (uint64_t i = 0; i < 100; ++i)
+    model.buckets["b"].values[std::string(3000, 'n') + numbered(i)] = "v";
   apply_and_commit(test, *puts("b", model.buckets["b"].values, 1), 1);
   expect_same(*test.file, model);
   EXPECT_TRUE(expect_sound(*test.file).depth_max < 12);
@@ -188,7 +195,8 @@ TEST("buckets inside buckets, 250 deep, are merged, copied and freed") {
   const Meta meta = apply_and_commit(test, memtable, 1);
   EXPECT_FALSE(meta.mark->is_flat);
   EXPECT_EQ(expect_sound(*test.file).bucket_count, 250u);
-  auto target = PageFile::create_empty(system_files(), test.path() + ".copy", 4096, test.file->status());
+  auto target =
+      PageFile::create_empty(system_files(), test.path() + ".copy", 4096, test.file->status());
   CopyProgress progress;
   bulk_copy(*test.file->begin_read(), target, {}, 0.9, test.pacer, progress);
   EXPECT_EQ(expect_sound(*target).bucket_count, 250u);
@@ -207,5 +215,6 @@ TEST("keys out of order in the file end in ERR_CORRUPT") {
   std::string run(tx->run(leaf));
   run.replace(run.find(numbered(1)), 8, "99999999");
   test.file->write(leaf, run);
-  EXPECT_THROWS_CODE(ErrorCode::ERR_CORRUPT, apply_and_commit(test, *puts("b", {{numbered(2), "x"}}, 2), 2));
+  EXPECT_THROWS_CODE(ErrorCode::ERR_CORRUPT,
+                     apply_and_commit(test, *puts("b", {{numbered(2), "x"}}, 2), 2));
 }

@@ -13,8 +13,8 @@ std::shared_ptr<PageFile> copy_of(TestFile& test, double fill, CopyProgress& pro
   system_files().remove(path);
   auto target =
       PageFile::create_empty(system_files(), path, test.file->page_size(), test.file->status());
-  bulk_copy(*test.file->begin_read(), target, {.database_id = {}, .journal_seq = 77, .is_flat = false}, fill,
-            test.pacer, progress);
+  bulk_copy(*test.file->begin_read(), target,
+            {.database_id = {}, .journal_seq = 77, .is_flat = false}, fill, test.pacer, progress);
   return target;
 }
 

@@ -159,6 +159,7 @@ class SimFileSystem : public FileSystem {
     auto after = crash(1, [](const std::string&, uint64_t) { return true; });
     std::lock_guard lock(mutex_);
     after->names_.clear();
+    after->durable_names_.clear();
     for (const auto& [path, inode] : names_) after->install(path, inode->bytes(), inode->mode);
     return after;
   }
@@ -198,8 +199,7 @@ class SimFileSystem : public FileSystem {
   }
   std::string real_path(const std::string& path) override {
     const auto lock = enter("real_path", path);
-    find(path);
-    return path;
+    return path;  // there are no links, and every directory exists
   }
   void rename(const std::string& source, const std::string& target) override {
     const auto lock = enter("rename", source);

@@ -1,5 +1,6 @@
-// What the tests of nodes, trees, transactions and copies share: a file of their own, a model of nested buckets, batches of
-// random changes for both, and the comparison of a whole file with the model.
+// What the tests of nodes, trees, transactions and copies share: a file of their own, a model of
+// nested buckets, batches of random changes for both, and the comparison of a whole file with the
+// model.
 #pragma once
 
 #include <unistd.h>
@@ -81,7 +82,8 @@ inline void expect_same(PageFile& file, const Model& expected) {
   expect_same(PageBucket::root(*file.begin_read()), expected);
 }
 
-// Every page below the high-water mark is reachable once, or free, and all else that check() proves.
+// Every page below the high-water mark is reachable once, or free, and all else that check()
+// proves.
 inline CheckReport expect_sound(PageFile& file) {
   const auto tx = file.begin_read();
   std::vector<uint64_t> free_ids;
@@ -108,8 +110,11 @@ class RandomBatch {
     memtable_->seal(seq);
     return std::move(memtable_);
   }
+  uint64_t key_space = 400;  // of each bucket: names of values
   uint64_t value_size_max = 200;
   bool big_values = false;
+  uint64_t calm_percent =
+      0;  // of the changes of structure that become changes of single keys: large trees need peace
 
  private:
   uint64_t below(uint64_t limit) { return random_() % limit; }
@@ -124,7 +129,8 @@ class RandomBatch {
   }
 
   void change(Model& model, BucketTable& table, int depth) {
-    const uint64_t dice = below(1000);
+    uint64_t dice = below(1000);
+    if (dice > 960 && below(100) < calm_percent) dice = 959;
     // Down into a bucket, most of the time.
     if (!model.buckets.empty() && dice < (depth == 0 ? 900u : 400u)) {
       auto bucket = model.buckets.begin();
@@ -145,7 +151,7 @@ class RandomBatch {
   }
 
   void change_key(Model& model, BucketTable& table, bool removes) {
-    const std::string key = name(400);
+    const std::string key = name(key_space);
     if (model.buckets.contains(key)) return;
     if (removes) {
       memtable_->remove(table, key, seq_, 0);
@@ -157,7 +163,7 @@ class RandomBatch {
   }
 
   void remove_range(Model& model, BucketTable& table) {
-    auto entry = model.values.lower_bound(name(400));
+    auto entry = model.values.lower_bound(name(key_space));
     for (uint64_t i = below(150); i > 0 && entry != model.values.end(); --i) {
       memtable_->remove(table, entry->first, seq_, 0);
       entry = model.values.erase(entry);

@@ -20,16 +20,28 @@ void commit_all(TestFile& test, const std::vector<const Memtable*>& newest_first
   }
 }
 
-void run_against_model(uint32_t page_size, uint64_t seed, int commits, bool big_values) {
+struct Workload {
+  int commits = 40;
+  uint64_t ops_max = 400;
+  uint64_t key_space = 400;
+  uint64_t calm_percent = 0;
+  bool big_values = false;
+};
+
+void run_against_model(uint32_t page_size, uint64_t seed, const Workload& workload) {
   std::mt19937_64 random(seed);
   TestFile test(page_size);
   Model model;
   uint64_t seq = 0;
-  for (int i = 0; i < commits; ++i) {
+  for (int i = 0; i < workload.commits; ++i) {
     RandomBatch batch(random, model);
-    batch.big_values = big_values;
+    batch.big_values = workload.big_values;
+    batch.key_space = workload.key_space;
+    // The first batches make the buckets.
+    if (i > 1) batch.calm_percent = workload.calm_percent;
     std::vector<std::unique_ptr<Memtable>> memtables;
-    for (uint64_t n = 1 + random() % 3; n > 0; --n) memtables.push_back(batch.make(1 + random() % 400, ++seq));
+    for (uint64_t n = 1 + random() % 3; n > 0; --n)
+      memtables.push_back(batch.make(1 + random() % workload.ops_max, ++seq));
     std::vector<const Memtable*> newest_first;
     for (auto memtable = memtables.rbegin(); memtable != memtables.rend(); ++memtable) {
       newest_first.push_back(memtable->get());
@@ -48,12 +60,21 @@ void run_against_model(uint32_t page_size, uint64_t seed, int commits, bool big_
 
 TEST("random batches of changes leave what the model says, at every page size") {
   for (const uint32_t page_size : {1024, 4096, 16384, 65536}) {
-    run_against_model(page_size, page_size, 60, false);
+    run_against_model(page_size, page_size, {.commits = 60});
   }
 }
 
 TEST("random batches with large values leave what the model says") {
-  for (const uint32_t page_size : {1024, 4096, 65536}) run_against_model(page_size, page_size + 1, 25, true);
+  for (const uint32_t page_size : {1024, 4096, 65536}) {
+    run_against_model(page_size, page_size + 1, {.commits = 25, .big_values = true});
+  }
+}
+
+TEST("random batches of changes to trees of several levels leave what the model says") {
+  for (const uint32_t page_size : {1024, 4096}) {
+    run_against_model(page_size, page_size + 2,
+                      {.commits = 30, .ops_max = 3000, .key_space = 20000, .calm_percent = 99});
+  }
 }
 
 TEST("a transaction that is dropped changes nothing and its pages are used again") {
@@ -93,7 +114,8 @@ TEST("a commit without changes writes nothing unless the mark changes") {
   expect_sound(*test.file);
 }
 
-TEST("a stored freelist names every page that no tree reaches, and is replaced by the next commit") {
+TEST(
+    "a stored freelist names every page that no tree reaches, and is replaced by the next commit") {
   TestFile test(1024);
   std::map<std::string, std::string> values;
   for (uint64_t i = 0; i < 20000; ++i) values[numbered(i)] = std::string(200, 'v');
@@ -114,7 +136,9 @@ TEST("a stored freelist names every page that no tree reaches, and is replaced b
   expect_sound(*test.file);
 }
 
-TEST("a reader sees its own state over a thousand commits, and the file grows by what changed at most") {
+TEST(
+    "a reader sees its own state over a thousand commits, and the file grows by what changed at "
+    "most") {
   TestFile test;
   std::map<std::string, std::string> values;
   for (uint64_t i = 0; i < 20000; ++i) values[numbered(i)] = std::string(100, 'v');

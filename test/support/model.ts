@@ -91,7 +91,7 @@ export class Model {
     let existing: ModelBucket | undefined = this.root
     for (const name of path) {
       const child: Buffer | ModelBucket | undefined = existing?.entries.get(toText(name))
-      if (child instanceof Buffer) refuse('ERR_INCOMPATIBLE_VALUE')
+      if (child !== undefined && !(child instanceof ModelBucket)) refuse('ERR_INCOMPATIBLE_VALUE')
       existing = child
     }
     let bucket = this.root
@@ -154,4 +154,33 @@ export class Model {
     content(this.root)
     return dump.digest()
   }
+}
+
+/** What snapshots, transactions and the database have in common. */
+export interface ReadableState {
+  buckets(): Buffer[]
+  bucket(name: Bytes): ReadableBucket
+}
+
+export interface ReadableBucket {
+  readonly sequence: bigint
+  range(options?: RangeOptions): Iterable<[Buffer, Buffer]>
+  buckets(): Buffer[]
+  bucket(name: Bytes): ReadableBucket
+}
+
+/** The canonical hash of a state, taken through its public methods. */
+export function hashOf(state: ReadableState): string {
+  return new Model(readBuckets(state, new ModelBucket())).hash()
+}
+
+function readBuckets(from: ReadableState | ReadableBucket, to: ModelBucket): ModelBucket {
+  for (const name of from.buckets()) {
+    const source = from.bucket(name)
+    const target = new ModelBucket()
+    target.sequence = source.sequence
+    for (const [key, value] of source.range()) target.entries.set(toText(key), value)
+    to.entries.set(toText(name), readBuckets(source, target))
+  }
+  return to
 }

@@ -12,7 +12,7 @@ test('an error carries the details that apply, and has no others', () => {
     page: undefined,
     cause,
   })
-  expect({ ...error }).toEqual({
+  expect(Object.fromEntries(Object.entries(error))).toEqual({
     code: 'ERR_IO',
     errno: 5,
     syscall: 'fdatasync',

@@ -40,5 +40,5 @@ function describe({ ok, issues, issueCount, ...counts }: Findings): string {
     return `ok: ${keyCount} keys, ${bucketCount} buckets, ${pageCount} pages\n`
   }
   const lines = issues.map(({ page, message }) => `page ${page}: ${message}\n`)
-  return `${lines.join('')}damaged: ${issueCount} issues\n`
+  return `${lines.join('')}damaged: ${issueCount} ${issueCount === 1 ? 'issue' : 'issues'}\n`
 }

@@ -20,13 +20,17 @@ export const info: Command = {
       return exitCodes.ok
     }
     const used = formatPercent(stats.sizeInUseBytes, stats.sizeBytes)
+    const free = String(stats.freePages + stats.pendingPages)
     const rows = [
       ['path', stats.path],
       ['page size', formatBytes(stats.pageSize)],
       ['transaction', String(stats.txid)],
       ['size', formatBytes(stats.sizeBytes)],
-      ['in use', `${formatBytes(stats.sizeInUseBytes)} (${used})`],
-      ['free pages', String(stats.freePages + stats.pendingPages)],
+      [
+        'in use',
+        `${stats.freelistLoaded ? '' : 'at most '}${formatBytes(stats.sizeInUseBytes)} (${used})`,
+      ],
+      ['free pages', stats.freelistLoaded ? free : 'not counted: see hotbolt stats'],
       ['in the journal', formatBytes(stats.memtableBytes + stats.sealedBytes)],
     ] as const
     await output.write(toTable(rows))

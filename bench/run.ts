@@ -1,0 +1,127 @@
+// The benchmarks: `npm run bench`. What each measures, and how to read it, is in README.md.
+//
+//   --only NAMES       some of pause, load, get, scan, puts, delete, single; all of them
+//   --records N        1,000,000
+//   --runs N           medians of so many; 3
+//   --json FILE        writes the figures there as well
+//   --dir PATH         where the temporary files are made
+//
+// Runs of the engines take turns, each in a process of its own.
+
+import { fork } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { availableParallelism, loadavg } from 'node:os'
+import { extname, join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { positiveInteger } from './arguments.ts'
+import type { Answer, Task } from './child.ts'
+import { engineNames, type EngineName } from './engine.ts'
+import { everydayHeading, everydayRows, singleHeading, singleRows } from './everyday.ts'
+import { bytes, count, figure } from './format.ts'
+import { bestOf, type Limits } from './limits.ts'
+import { pauseHeading, pauseRows, pauseSummary } from './pause-table.ts'
+import { mediansOf, type Figures } from './stats.ts'
+import { table } from './table.ts'
+import { temporaryDirectory } from './temporary.ts'
+import { painterFor, Progress } from './terminal.ts'
+import { everydayWorkloads } from './workloads.ts'
+
+const { values: options } = parseArgs({
+  options: {
+    only: { type: 'string', default: ['pause', ...everydayWorkloads].join(',') },
+    records: { type: 'string', default: '1000000' },
+    runs: { type: 'string', default: '3' },
+    json: { type: 'string' },
+    dir: { type: 'string' },
+  },
+})
+const only = options.only.split(',')
+const unknown = only.filter((name) => name !== 'pause' && !isEveryday(name))
+if (unknown.length > 0) throw new Error(`Unknown workloads: ${unknown.join(', ')}`)
+const records = positiveInteger('records', options.records)
+const runs = positiveInteger('runs', options.runs)
+
+const parent = temporaryDirectory(options.dir)
+const progress = new Progress()
+const paint = painterFor(process.stdout)
+const print = (lines: readonly string[]): void => {
+  process.stdout.write(`${lines.join('\n')}\n`)
+}
+
+function isEveryday(name: string): boolean {
+  return everydayWorkloads.some((known) => known === name)
+}
+
+let processes = 0
+
+const newDirectory = (): string => join(parent, String(processes++))
+
+/** Does the task in a process of its own. */
+async function inChild<Result>(task: Task): Promise<Result> {
+  const child = fork(join(import.meta.dirname, `child${extname(import.meta.filename)}`))
+  const answer = await new Promise<Answer>((resolve) => {
+    child.once('message', (message) => resolve(message as Answer))
+    child.once('exit', (code, signal) => resolve({ error: `it ended with ${signal ?? code}` }))
+    child.send(task)
+  })
+  if ('error' in answer) throw new Error(`The process of ${JSON.stringify(task)}: ${answer.error}`)
+  return answer.result as Result
+}
+
+/** Before each run, so that a quiet moment is among them: limits are what the machine can do. */
+const limits: Limits[] = []
+
+async function measureLimits(): Promise<void> {
+  progress.show('limits of the machine')
+  limits.push(await inChild<Limits>({ kind: 'limits', directory: newDirectory() }))
+}
+
+async function everyday(): Promise<Record<EngineName, Figures>> {
+  const results: Record<EngineName, Figures[]> = { hotbolt: [], lmdb: [] }
+  for (let run = 1; run <= runs; run++) {
+    await measureLimits()
+    for (const engine of engineNames) {
+      progress.show(`everyday work, run ${run} of ${runs}: ${engine}`)
+      const directory = newDirectory()
+      results[engine].push(await inChild({ kind: 'life', directory, engine, records, only }))
+    }
+  }
+  progress.end()
+  return { hotbolt: mediansOf(results.hotbolt), lmdb: mediansOf(results.lmdb) }
+}
+
+const paintHeading = (text: string): string => paint('bold', text)
+const machine = { node: process.version, cores: availableParallelism(), load: loadavg()[0] ?? 0 }
+print([
+  `Node ${machine.node}, ${machine.cores} cores, load ${figure(machine.load)}; ` +
+    `${count(records)} records of 16 + 128 bytes; medians of ${runs}`,
+])
+const result: Record<string, unknown> = { machine, records, runs }
+
+if (only.includes('pause')) {
+  progress.show('pause')
+  const task = { kind: 'pause', directory: newDirectory(), records, rounds: runs } as const
+  const results = await inChild<Figures[][]>(task)
+  progress.end()
+  print(['', ...table(pauseHeading, pauseRows(results), { paintHeading })])
+  result['pause'] = pauseSummary(results)
+  if (results.flat().some(({ failed }) => failed !== 0)) process.exitCode = 1
+}
+if (only.some(isEveryday)) {
+  const { hotbolt, lmdb } = await everyday()
+  const best = bestOf(limits)
+  print(['', ...table(everydayHeading, everydayRows(hotbolt, lmdb, best), { paintHeading })])
+  if (only.includes('single')) {
+    print(['', ...table(singleHeading, singleRows(hotbolt, lmdb), { paintHeading })])
+  }
+  print([
+    '',
+    `The machine: sequential write + fsync ${bytes(best.writeBytesPerSecond)}/s, ` +
+      `memcpy ${bytes(best.copyBytesPerSecond)}/s, fdatasync of a 4 KiB append ` +
+      `p50 ${figure(best.syncP50Ms)} p99 ${figure(best.syncP99Ms)} ms`,
+  ])
+  Object.assign(result, { limits: best, hotbolt, lmdb })
+}
+if (options.json !== undefined) {
+  writeFileSync(options.json, `${JSON.stringify(result, undefined, 2)}\n`)
+}

@@ -1,0 +1,205 @@
+// The journal under power losses, failing calls and threads: what was acknowledged is there, nothing else is.
+#include <atomic>
+#include <random>
+#include <thread>
+
+#include "journal_fixture.h"
+
+namespace hotbolt::testing {
+namespace {
+
+// A power loss, and what was known at that moment.
+struct Image {
+  std::unique_ptr<SimFileSystem> files;
+  Seq promised = 0;  // acknowledged (or synced) before
+  Seq covered = 0;   // by the page file
+};
+
+// Takes images of a journal at work, at random calls on any of its threads.
+class Camera {
+ public:
+  Camera(JournalFixture& fixture, uint64_t seed, uint64_t every) : fixture_(fixture), random_(seed), every_(every) {
+    fixture_.files.set_hook([this](uint64_t, const char*) { shoot(); });
+  }
+  // The promise is read before the image and the covered number after it: a checkpoint is durable before it is used.
+  void shoot() {
+    std::unique_lock lock(mutex_);
+    if (random_() % every_ != 0) return;
+    const uint64_t seed = random_();
+    lock.unlock();
+    Image image;
+    image.promised = fixture_.journal == nullptr ? 0 : promised_by_sync ? fixture_.journal->synced_seq() : fixture_.listener.acked();
+    image.files = fixture_.files.crash(seed);
+    image.covered = covered;
+    lock.lock();
+    images.push_back(std::move(image));
+  }
+  std::atomic<Seq> covered{0};
+  bool promised_by_sync = false;
+  std::vector<Image> images;
+
+ private:
+  JournalFixture& fixture_;
+  std::mutex mutex_;
+  std::mt19937_64 random_;
+  const uint64_t every_;
+};
+
+// Groups of random sizes; now and then a checkpoint covers a random part and the journal recycles.
+void work(JournalFixture& fixture, Camera& camera, std::mt19937_64& random, int groups) {
+  for (int group = 0; group < groups; group++) {
+    for (size_t i = random() % 6 + 1; i > 0; i--) fixture.journal->append(body_of(fixture.journal->last_seq() + 1));
+    fixture.journal->submit();
+    if (random() % 3 != 0) fixture.listener.wait_for(fixture.journal->last_seq());
+    if (random() % 12 == 0) {
+      const Seq last = fixture.journal->last_seq();
+      const Seq covered = random() % 2 == 0 ? last : last - random() % (last - camera.covered + 1);
+      camera.covered = std::max<Seq>(camera.covered, covered);
+      fixture.journal->recycle(camera.covered);
+    }
+  }
+}
+
+size_t check(const Camera& camera, Seq appended) {
+  for (const Image& image : camera.images) {
+    const JournalEnd end = read_back(*image.files, image.covered);
+    EXPECT_TRUE(end.last_seq >= image.promised);
+    EXPECT_TRUE(end.last_seq <= appended);
+  }
+  return camera.images.size();
+}
+
+TEST("2,000 power losses: every acknowledged transaction is recovered, none invented") {
+  size_t crashes = 0;
+  for (uint64_t seed = 1; crashes < 2000; seed++) {
+    std::mt19937_64 random(seed);
+    JournalFixture fixture(small_segments(), seed);
+    Camera camera(fixture, seed, 12);
+    work(fixture, camera, random, 80);
+    fixture.journal->stop();
+    crashes += check(camera, fixture.journal->last_seq());
+  }
+}
+
+TEST("with fewer syncs, what was synced survives a power loss") {
+  for (const SyncMode sync : {SyncMode::kInterval, SyncMode::kNever}) {
+    size_t crashes = 0;
+    for (uint64_t seed = 1; crashes < 300; seed++) {
+      std::mt19937_64 random(seed);
+      JournalOptions options = small_segments(sync);
+      options.sync_interval_ms = 1;
+      JournalFixture fixture(options, seed);
+      Camera camera(fixture, seed, 12);
+      camera.promised_by_sync = true;
+      for (int part = 0; part < 8; part++) {
+        work(fixture, camera, random, 10);
+        fixture.journal->force_sync();
+      }
+      fixture.journal->stop();
+      crashes += check(camera, fixture.journal->last_seq());
+    }
+  }
+}
+
+TEST("a process that dies loses nothing that was acknowledged, in any mode") {
+  for (const SyncMode sync : {SyncMode::kAlways, SyncMode::kInterval, SyncMode::kNever}) {
+    JournalFixture fixture(small_segments(sync));
+    for (int group = 0; group < 50; group++) fixture.write(3);
+    EXPECT_EQ(read_back(*fixture.files.restart()).last_seq, 150);
+  }
+}
+
+TEST("after a crash a new life continues, and a second crash finds both") {
+  for (uint64_t seed = 1; seed <= 100; seed++) {
+    JournalFixture fixture(small_segments(), seed);
+    for (int group = 0; group < 30; group++) fixture.write(2);
+    for (Seq seq = 61; seq <= 70; seq++) fixture.journal->append(body_of(seq));
+    fixture.journal->stop();
+    const std::unique_ptr<SimFileSystem> after = fixture.files.crash(seed);
+    const Seq recovered = read_back(*after).last_seq;
+    // The page file now covers what was recovered, but the old segments could not be removed yet.
+    const uint64_t number = list_journal(*after, kDatabase).segments.back().number + 1;
+    TestListener listener;
+    Journal second(*after, kDatabase, small_segments(), {}, recovered, number + 10, listener,
+                   std::make_shared<SyncLatency>());
+    for (int i = 0; i < 20; i++) second.append(body_of(second.last_seq() + 1));
+    second.submit();
+    listener.wait_for(second.last_seq());
+    EXPECT_EQ(read_back(*after->crash(seed + 1), recovered).last_seq, recovered + 20);
+  }
+}
+
+// One run in which the n-th call fails. False: there was no n-th call.
+bool run_with_fault(uint64_t n, uint64_t times, ErrorCode code, int error_number) {
+  JournalFixture fixture(small_segments(), n);
+  fixture.files.fail_call(n, code, error_number, times);
+  Seq appended = 0;
+  try {
+    for (int group = 0; group < 40; group++) {
+      for (int i = 0; i < 3; i++) appended = fixture.journal->append(body_of(appended + 1));
+      fixture.journal->submit();
+      if (!fixture.listener.wait_for(appended)) break;
+      if (group % 10 == 9) fixture.journal->recycle(0);
+    }
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::ERR_POISONED);
+  }
+  fixture.journal->stop();
+  const Seq acked = fixture.listener.acked();
+  EXPECT_TRUE(fixture.listener.failures() <= 1);
+  if (fixture.listener.failures() == 1) {
+    EXPECT_TRUE(acked < appended);
+    EXPECT_THROWS_CODE(ErrorCode::ERR_POISONED, fixture.journal->append("x"));
+  } else {
+    EXPECT_EQ(acked, appended);
+  }
+  const bool injected = fixture.files.faults_injected() > 0;
+  fixture.files.fail_call(0, code, 0, 0);
+  for (uint64_t seed = 0; seed < 3; seed++) {
+    EXPECT_TRUE(read_back(*fixture.files.crash(seed)).last_seq >= acked);
+  }
+  EXPECT_TRUE(read_back(*fixture.files.restart()).last_seq >= acked);
+  return injected;
+}
+
+TEST("whichever call fails, the listener hears of it once and nothing is acknowledged falsely") {
+  for (const uint64_t times : {uint64_t{1}, ~uint64_t{0}}) {
+    uint64_t n = 1;
+    while (run_with_fault(n, times, n % 2 ? ErrorCode::ERR_IO : ErrorCode::ERR_NO_SPACE, n % 2 ? 5 : 28)) n++;
+    EXPECT_TRUE(n > 100);
+  }
+}
+
+TEST("appending, recycling and looking go together on three threads") {
+  JournalFixture fixture;
+  std::atomic<bool> done{false};
+  std::thread recycler([&] {
+    while (!done) {
+      fixture.journal->recycle(fixture.journal->durable_seq() / 2);
+      std::this_thread::yield();
+    }
+  });
+  std::thread looker([&] {
+    while (!done) {
+      fixture.journal->disk_bytes();
+      fixture.journal->segment_paths();
+      fixture.journal->rebind({});
+      std::this_thread::yield();
+    }
+  });
+  for (int group = 0; group < 1500; group++) {
+    for (int i = 0; i < 8; i++) fixture.journal->append(body_of(fixture.journal->last_seq() + 1));
+    fixture.journal->submit();
+    if (group % 64 == 0) fixture.listener.wait_for(fixture.journal->last_seq());
+  }
+  fixture.listener.wait_for(fixture.journal->last_seq());
+  done = true;
+  recycler.join();
+  looker.join();
+  fixture.journal->stop();
+  EXPECT_EQ(fixture.listener.acked(), 12000);
+  EXPECT_EQ(read_back(fixture.files, 6000).last_seq, 12000);
+}
+
+}  // namespace
+}  // namespace hotbolt::testing

@@ -1,0 +1,53 @@
+// Property tests: the seed of every run is known, and a failure says how to see it again.
+//
+//   FC_SEED=1234 FC_PATH=17:3 npx vitest run test/model
+//
+// HOTBOLT_LONG=1 makes every property run twenty times as often.
+
+import { check, defaultReportMessage } from 'fast-check'
+import type { IAsyncProperty, Parameters } from 'fast-check'
+
+export const isLong: boolean = process.env['HOTBOLT_LONG'] === '1'
+
+const longFactor = 20
+
+function integerFrom(name: string): number | undefined {
+  const text = process.env[name]
+  return text === undefined || text === '' ? undefined : Number.parseInt(text, 10)
+}
+
+/** The seed of this process: from FC_SEED, or a new one. */
+export const seed: number = integerFrom('FC_SEED') ?? Math.floor(Math.random() * 0x7fff_ffff)
+
+/** Checks the property `runs` times; throws with the command that repeats the failure. */
+export async function holds<Values extends unknown[]>(
+  property: IAsyncProperty<Values>,
+  runs: number,
+): Promise<void> {
+  const path = process.env['FC_PATH']
+  const parameters: Parameters<Values> = {
+    seed,
+    numRuns: isLong ? runs * longFactor : runs,
+    endOnFailure: process.env['FC_SHRINK'] === '0',
+    ...(path === undefined ? {} : { path }),
+  }
+  const details = await check(property, parameters)
+  if (!details.failed) {
+    console.info(`${details.numRuns} runs, seed ${seed}`)
+    return
+  }
+  const found = details.counterexamplePath ?? ''
+  const replay = `Seen again with: FC_SEED=${seed} FC_PATH=${found}`
+  throw new Error(`${defaultReportMessage(details)}\n\n${replay}`, { cause: details.errorInstance })
+}
+
+/** Random numbers for tests that are no properties: the same for the same seed (mulberry32). */
+export function randomFrom(start: number): (limit: number) => number {
+  let state = start >>> 0
+  return (limit) => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * limit)
+  }
+}

@@ -1,8 +1,8 @@
 // The foreground: durable puts and gets at a fixed rate, each due at its own moment.
 //
 // Latency counts from the moment a request was due, so one long pause is seen by every request that
-// came during it (no coordinated omission). Requests that have become due are all issued at the next
-// tick. The time of the calls alone is kept apart from the wait for the acknowledgement.
+// came during it (no coordinated omission). Requests that have become due are all issued at the
+// next tick. The time of the calls alone is kept apart from the wait for the acknowledgement.
 
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Bucket } from '../lib/index.ts'

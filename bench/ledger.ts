@@ -1,7 +1,8 @@
-// The writes of the foreground: what was issued, what was acknowledged, and whether it is all there.
+// The writes of the foreground: what was issued, what was acknowledged, and whether it is all
+// there.
 //
-// Every value says which write it is of, so that an older one, one of another key and a torn one are
-// all told apart from the right one.
+// Every value says which write it is of, so that an older one, one of another key and a torn one
+// are all told apart from the right one.
 
 import type { Bucket } from '../lib/index.ts'
 import { randomIntegers, Records, valueBytes } from './records.ts'

@@ -150,7 +150,9 @@ function timeOfCopy(path: string, target: string): number {
   return takenMs
 }
 
-/** The most memory above that of the start, apart from pages of mapped files where that is known. */
+/**
+ * The most memory above that of the start, apart from pages of mapped files where that is known.
+ */
 class MemoryWatch {
   readonly #start = memoryBytes()
   #most = this.#start

@@ -1,5 +1,5 @@
-// The records that are written: 16-byte random keys, 128-byte values. Record number i is the same in
-// every run and engine, and nothing but the keys has to be kept to tell what it must be.
+// The records that are written: 16-byte random keys, 128-byte values. Record number i is the same
+// in every run and engine, and nothing but the keys has to be kept to tell what it must be.
 
 export const keyBytes = 16
 export const valueBytes = 128

@@ -9,7 +9,7 @@
 // Runs of the engines take turns, each in a process of its own.
 
 import { fork } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, loadavg } from 'node:os'
 import { extname, join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -64,6 +64,7 @@ async function inChild<Result>(task: Task): Promise<Result> {
     child.once('exit', (code, signal) => resolve({ error: `it ended with ${signal ?? code}` }))
     child.send(task)
   })
+  rmSync(task.directory, { recursive: true, force: true })
   if ('error' in answer) throw new Error(`The process of ${JSON.stringify(task)}: ${answer.error}`)
   return answer.result as Result
 }

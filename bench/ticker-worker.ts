@@ -1,5 +1,5 @@
-// The thread behind ticker.ts: sleeps on a futex, which is exact to some 0.1 ms, and sends a message
-// at each tick unless the last one has not been taken yet.
+// The thread behind ticker.ts: sleeps on a futex, which is exact to some 0.1 ms, and sends a
+// message at each tick unless the last one has not been taken yet.
 
 import { parentPort, workerData } from 'node:worker_threads'
 import type { TickerData } from './ticker.ts'

@@ -1,8 +1,8 @@
 // Ticks that are shorter than a millisecond, without spinning.
 //
-// setTimeout rounds to whole milliseconds, which would hide an acknowledgement that takes 0.2; a loop
-// of setImmediate keeps one core busy, which the threads that are measured need. So another thread
-// sleeps and sends messages: that is also how requests arrive in a server.
+// setTimeout rounds to whole milliseconds, which would hide an acknowledgement that takes 0.2; a
+// loop of setImmediate keeps one core busy, which the threads that are measured need. So another
+// thread sleeps and sends messages: that is also how requests arrive in a server.
 
 import { extname, join } from 'node:path'
 import { Worker } from 'node:worker_threads'

@@ -39,8 +39,11 @@ export interface NativeOpenOptions {
 
 /** Called on the JS thread. */
 export interface StoreEvents {
-  /** Everything up to this sequence number is durable (in the sense of the `sync` option). */
-  readonly onDurable: (seq: number) => void
+  /**
+   * Everything up to `seq` is durable in the sense of the `sync` option; everything up to `syncedSeq`
+   * has been synced.
+   */
+  readonly onDurable: (seq: number, syncedSeq: number) => void
   /** The journal failed: the store is poisoned. Once. */
   readonly onFailure: (error: HotboltError) => void
 }
@@ -136,12 +139,10 @@ export interface Binding {
 
   /** Wakes the journal for everything written so far; returns the newest sequence number. */
   submit(store: StoreHandle): number
-  /** The same, and synced whatever the `sync` option says. */
+  /** The same, and synced whatever the `sync` option says: onDurable tells when. */
   forceSync(store: StoreHandle): number
   /** Bytes in the active memtable: when to seal it is decided here, in TypeScript. */
   memtableBytes(store: StoreHandle): number
-  /** Pages in use per the last commit, and so on: see `stats`. Cheap. */
-
   snapshot(store: StoreHandle): SnapshotHandle
   closeSnapshot(snapshot: SnapshotHandle): void
 
@@ -199,7 +200,9 @@ export interface Binding {
 
 function packageRoot(): string {
   let directory = dirname(fileURLToPath(import.meta.url))
-  while (!existsSync(join(directory, 'package.json'))) directory = dirname(directory)
+  while (!existsSync(join(directory, 'package.json')) && directory !== dirname(directory)) {
+    directory = dirname(directory)
+  }
   return directory
 }
 

@@ -142,7 +142,7 @@ function bboltLines(
   if (bbolt.verdict === 'skipped') return [label("bbolt's own check", `skipped: ${bbolt.reason}`)]
   const verdict = bbolt.verdict === 'ok' ? good('ok') : bad('failed')
   return [
-    label("bbolt's own check", `${verdict}, bbolt ${bbolt.version}`),
+    label("bbolt's own check", `${verdict}, ${bbolt.version}`),
     ...bbolt.errors.slice(0, issuesShown).map((error) => label('', error)),
   ]
 }

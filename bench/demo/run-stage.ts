@@ -103,7 +103,8 @@ async function measure(
   const during = await recordWhile(traffic, requestsPerSecond, async () => {
     defrag = await db.defrag({
       onProgress: ({ phase, bytesCopied, bytesTotal }) => {
-        progress.show('defragmenting:', `${phase} ${percent(bytesCopied, bytesTotal || 1)}`)
+        const copied = percent(Math.min(bytesCopied, bytesTotal), bytesTotal)
+        progress.show('defragmenting:', phase === 'copying' ? `${phase} ${copied}` : phase)
       },
     })
     await wait(afterMs)

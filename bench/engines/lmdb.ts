@@ -1,5 +1,5 @@
-// lmdb-js with binary keys and values and its default syncing: the promise of a write resolves after
-// the sync (traced: fdatasync, then the acknowledgement).
+// lmdb-js with binary keys and values and its default syncing: the promise of a write resolves
+// after the sync (traced: fdatasync, then the acknowledgement).
 //
 // It reclaims space only by a compacting copy. Nothing is written meanwhile here, so swapping the
 // copy for the original, which would lose such writes, is allowed.

@@ -38,8 +38,11 @@ export class WriteGroups implements StoreEvents {
   #syncsAlways = true
   #afterSubmit: () => void = ignore
   #open: WriteGroup | undefined
-  #waiting: WriteGroup[] = []
+  readonly #waiting: WriteGroup[] = []
+  /** Flushes where `sync` acknowledges before the sync. */
+  readonly #waitingForSync: WriteGroup[] = []
   #durableSeq = 0
+  #syncedSeq = 0
   #failure: HotboltError | undefined
   #longestWaitMs = 0
 
@@ -49,7 +52,7 @@ export class WriteGroups implements StoreEvents {
     this.#store = store
     this.#path = path
     this.#syncsAlways = sync === 'always'
-    this.#durableSeq = durableSeq
+    this.#durableSeq = this.#syncedSeq = durableSeq
     this.#afterSubmit = afterSubmit
   }
 
@@ -63,38 +66,39 @@ export class WriteGroups implements StoreEvents {
     if (this.#failure !== undefined) throw poisoned(this.#failure)
     this.#end()
     const group = new WriteGroup()
-    if (this.#syncsAlways) this.#settleOrWait(group, native.submit(this.#handle))
-    else this.#wait(group, native.forceSync(this.#handle))
+    if (this.#syncsAlways) {
+      this.#settleOrWait(group, native.submit(this.#handle))
+    } else {
+      group.seq = native.forceSync(this.#handle)
+      if (group.seq <= this.#syncedSeq) group.resolve()
+      else this.#waitingForSync.push(group)
+    }
     return group.promise
   }
 
   /** Resolves when no group waits any more, however each of them ended. */
   async settled(): Promise<void> {
     this.#end()
-    await Promise.allSettled(this.#waiting.map((group) => group.promise))
+    const groups = [...this.#waiting, ...this.#waitingForSync]
+    await Promise.allSettled(groups.map((group) => group.promise))
   }
 
-  /** Everything up to `seq` is in the page file or in the journal. */
-  readonly onDurable = (seq: number): void => {
+  readonly onDurable = (seq: number, syncedSeq: number): void => {
     this.#durableSeq = seq
-    const nowMs = performance.now()
-    let settled = 0
-    for (const group of this.#waiting) {
-      if (group.seq > seq) break
-      this.#longestWaitMs = Math.max(this.#longestWaitMs, nowMs - group.begunMs)
-      group.resolve()
-      settled++
-    }
-    this.#waiting.splice(0, settled)
+    this.#syncedSeq = syncedSeq
+    this.#settle(this.#waiting, seq)
+    if (this.#waitingForSync.length > 0) this.#settle(this.#waitingForSync, syncedSeq)
   }
 
   /** The groups that wait get the failure itself; whoever comes later gets ERR_POISONED. */
   readonly onFailure = (error: HotboltError): void => {
     if (this.#failure !== undefined) return
     this.#failure = error
-    const groups = this.#open === undefined ? this.#waiting : [...this.#waiting, this.#open]
+    const groups = [...this.#waiting, ...this.#waitingForSync]
+    if (this.#open !== undefined) groups.push(this.#open)
     this.#open = undefined
-    this.#waiting = []
+    this.#waiting.length = 0
+    this.#waitingForSync.length = 0
     for (const group of groups) group.reject(error)
     publish('hotbolt:poisoned', { path: this.#path, error })
   }
@@ -136,6 +140,19 @@ export class WriteGroups implements StoreEvents {
       return
     }
     this.#afterSubmit()
+  }
+
+  /** Resolves the groups at the front up to `seq`. */
+  #settle(groups: WriteGroup[], seq: number): void {
+    const nowMs = performance.now()
+    let settled = 0
+    for (const group of groups) {
+      if (group.seq > seq) break
+      this.#longestWaitMs = Math.max(this.#longestWaitMs, nowMs - group.begunMs)
+      group.resolve()
+      settled++
+    }
+    groups.splice(0, settled)
   }
 
   /** A group that wrote nothing new may be durable already. */

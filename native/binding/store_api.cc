@@ -128,7 +128,7 @@ napi_value force_sync(napi_env env, napi_callback_info info) {
     auto& box = get_handle<StoreHandle>(env, handle);
     box.store->require_open();
     Seq seq = box.store->force_sync();
-    box.listener->await(seq);
+    box.listener->await_synced(seq);
     return make_number(env, double(seq));
   });
 }

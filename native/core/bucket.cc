@@ -12,8 +12,10 @@ PageBucket PageBucket::root(const ReadTx& tx) {
   return bucket;
 }
 
-PageBucket::PageBucket(const ReadTx& tx, Bytes bytes, PageId found_on) : tx_(&tx), found_on_(found_on) {
-  if (bytes.size() < kBucketHeaderSize) throw_corrupt(found_on, "a bucket is shorter than its header");
+PageBucket::PageBucket(const ReadTx& tx, Bytes bytes, PageId found_on)
+    : tx_(&tx), found_on_(found_on) {
+  if (bytes.size() < kBucketHeaderSize)
+    throw_corrupt(found_on, "a bucket is shorter than its header");
   const BucketHeader header = load<BucketHeader>(bytes.data());
   root_ = PageId{header.root};
   sequence_ = header.sequence;
@@ -48,7 +50,8 @@ std::optional<LeafItem> PageBucket::find(Bytes key) const {
 std::optional<PageBucket> PageBucket::child(Bytes name) const {
   const PageView leaf = leaf_for(name);
   const uint32_t index = leaf.lower_bound(name);
-  if (index == leaf.count() || leaf.key(index) != name || !leaf.is_bucket(index)) return std::nullopt;
+  if (index == leaf.count() || leaf.key(index) != name || !leaf.is_bucket(index))
+    return std::nullopt;
   return PageBucket(*tx_, leaf.value(index), leaf.id());
 }
 

@@ -1,4 +1,5 @@
-// A bucket inside the page file, for reading: its header, its tree or inline page, lookups. See page.h for the format.
+// A bucket inside the page file, for reading: its header, its tree or inline page, lookups. See
+// page.h for the format.
 #pragma once
 
 #include <optional>
@@ -18,7 +19,8 @@ class PageBucket {
  public:
   PageBucket() = default;
   static PageBucket root(const ReadTx& tx);
-  // From a leaf element's value. Throws ERR_CORRUPT when it is shorter than a header or its inline page is malformed.
+  // From a leaf element's value. Throws ERR_CORRUPT when it is shorter than a header or its inline
+  // page is malformed.
   PageBucket(const ReadTx& tx, Bytes value, PageId found_on);
 
   const ReadTx* tx() const { return tx_; }
@@ -27,8 +29,8 @@ class PageBucket {
   uint64_t sequence() const { return sequence_; }
   PageView top() const;  // the root page, or the inline page
 
-  std::optional<LeafItem> find(Bytes key) const;          // bounded descent
-  std::optional<PageBucket> child(Bytes name) const;      // nullopt: missing, or not a bucket
+  std::optional<LeafItem> find(Bytes key) const;      // bounded descent
+  std::optional<PageBucket> child(Bytes name) const;  // nullopt: missing, or not a bucket
 
  private:
   PageView leaf_for(Bytes key) const;

@@ -43,12 +43,12 @@ class Checker {
     PageView page;
     uint32_t next = 0;
     Place place = Place::kRoot;
-    unsigned depth = 1;           // level within its bucket's tree
-    size_t bucket_frame = 0;      // index of the frame of its bucket's top page
-    unsigned leaf_depth = 0;      // on a bucket's top frame: level of the first leaf seen
+    unsigned depth = 1;       // level within its bucket's tree
+    size_t bucket_frame = 0;  // index of the frame of its bucket's top page
+    unsigned leaf_depth = 0;  // on a bucket's top frame: level of the first leaf seen
     Bounds bounds;
-    std::optional<Bytes> key;     // the last good one
-    uint64_t element_bytes = 0;   // keys and values looked at
+    std::optional<Bytes> key;    // the last good one
+    uint64_t element_bytes = 0;  // keys and values looked at
   };
 
   void issue(PageId page, std::string message) {
@@ -122,7 +122,8 @@ void Checker::check_pair(const Meta& first, const Meta& second) {
   const uint64_t high = std::max(value(first.txid), value(second.txid));
   // `bbolt surgery revert-meta-page` leaves two copies of one meta.
   const bool is_copy = first.checksum == second.checksum;
-  if (!is_copy && high - low != 1) issue(PageId{0}, "the metas' transactions do not follow each other");
+  if (!is_copy && high - low != 1)
+    issue(PageId{0}, "the metas' transactions do not follow each other");
 }
 
 // --- freelist ---
@@ -259,8 +260,8 @@ void Checker::step_in_leaf(Frame& frame) {
   }
 }
 
-// Throws when the key's bytes are not where they should be, or when elements overlap: then a small page could claim more
-// bytes than anyone has time to compare.
+// Throws when the key's bytes are not where they should be, or when elements overlap: then a small
+// page could claim more bytes than anyone has time to compare.
 void Checker::check_key(Frame& frame, uint32_t index) {
   const PageView& page = frame.page;
   const Bytes key = page.key(index);
@@ -279,7 +280,8 @@ void Checker::check_key(Frame& frame, uint32_t index) {
     issue(page.id(), "key " + hex(key) + " sorts before its branch " + hex(*frame.bounds.lower));
   }
   if (frame.bounds.upper && key >= *frame.bounds.upper) {
-    issue(page.id(), "key " + hex(key) + " sorts after its branch's end " + hex(*frame.bounds.upper));
+    issue(page.id(),
+          "key " + hex(key) + " sorts after its branch's end " + hex(*frame.bounds.upper));
   }
   frame.key = key;
 }
@@ -307,18 +309,22 @@ void Checker::check_bucket(Frame& frame, Bytes key, Bytes value) {
   report_.bucket_count++;
   if (frame.place != Place::kRoot) report_.is_flat = false;
   const PageId page = frame.page.id();
-  if (frame.place == Place::kInline) throw_corrupt(page, "an inline bucket holds bucket " + hex(key));
+  if (frame.place == Place::kInline)
+    throw_corrupt(page, "an inline bucket holds bucket " + hex(key));
   const PageBucket bucket(tx_, value, page);
   if (bucket.is_inline()) return check_inline(frame, bucket, value);
-  if (value.size() != kBucketHeaderSize) issue(page, "bucket " + hex(key) + " has more than a header");
+  if (value.size() != kBucketHeaderSize)
+    issue(page, "bucket " + hex(key) + " has more than a header");
   enter_tree(bucket.root_page(), Place::kBucket);
 }
 
 void Checker::check_inline(const Frame& frame, const PageBucket& bucket, Bytes value) {
   const PageId page = frame.page.id();
   const PageHeader header = load_page_header(value.data() + kBucketHeaderSize);
-  if (header.id != 0 || header.overflow != 0) issue(page, "the page of an inline bucket is damaged");
-  if (value.size() - kBucketHeaderSize > tx_.page_size() / 4) issue(page, "an inline bucket is too large");
+  if (header.id != 0 || header.overflow != 0)
+    issue(page, "the page of an inline bucket is damaged");
+  if (value.size() - kBucketHeaderSize > tx_.page_size() / 4)
+    issue(page, "an inline bucket is too large");
   Frame inner;
   inner.page = bucket.top();
   inner.place = Place::kInline;

@@ -23,7 +23,8 @@ void PageCursor::descend(PageView page, Choose choose) {
 }
 
 void PageCursor::enter(PageView page, Side side) {
-  descend(page, [side](const PageView& branch) { return side == Side::kFirst ? 0 : branch.count() - 1; });
+  descend(page,
+          [side](const PageView& branch) { return side == Side::kFirst ? 0 : branch.count() - 1; });
 }
 
 void PageCursor::first() {
@@ -89,7 +90,8 @@ void PageCursor::prev_leaf() {
 }
 
 bool PageCursor::move_to_leaf(Side side) {
-  // A sound file has fewer leaves than pages; a damaged one may lead round in circles through empty leaves.
+  // A sound file has fewer leaves than pages; a damaged one may lead round in circles through empty
+  // leaves.
   for (uint64_t budget = bucket_.tx()->meta().high_water; budget > 0; budget--) {
     if (!step_branches(side)) return false;
     Branch& branch = branches_.back();
@@ -118,7 +120,8 @@ bool PageCursor::step_branches(Side side) {
 
 void PageCursor::prove_order(const PageView& before, const PageView& after) const {
   if (before.key(0) < after.key(0)) return;
-  throw_corrupt(after.id(), "its keys do not follow those of page " + std::to_string(hotbolt::value(before.id())));
+  throw_corrupt(after.id(), "its keys do not follow those of page " +
+                                std::to_string(hotbolt::value(before.id())));
 }
 
 }  // namespace hotbolt

@@ -1,8 +1,9 @@
-// A position in one bucket of the page file: a bounded stack of pages from the root to a leaf. Skips empty leaves.
-// Valid while the ReadTx lives. One thread at a time.
+// A position in one bucket of the page file: a bounded stack of pages from the root to a leaf.
+// Skips empty leaves. Valid while the ReadTx lives. One thread at a time.
 //
-// Whatever the bytes are, a walk in one direction ends: a move that leaves its leaf looks at no more pages than the file
-// has, and arrives at a leaf whose first key lies beyond the old leaf's first key, or throws ERR_CORRUPT.
+// Whatever the bytes are, a walk in one direction ends: a move that leaves its leaf looks at no
+// more pages than the file has, and arrives at a leaf whose first key lies beyond the old leaf's
+// first key, or throws ERR_CORRUPT.
 #pragma once
 
 #include <vector>

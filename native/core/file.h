@@ -1,10 +1,13 @@
-// The seam between the engine and the operating system: every storage call, the clock and the source of randomness.
+// The seam between the engine and the operating system: every storage call, the clock and the
+// source of randomness.
 //
-// platform/ implements it for POSIX; tests wrap or replace it to inject faults at any call. Failures are thrown as Error
-// with errno, syscall and path: ENOSPC, EDQUOT and EFBIG become ERR_NO_SPACE; EACCES, EPERM and EROFS ERR_PERMISSION;
-// ENOENT ERR_NOT_FOUND; ENOMEM ERR_OUT_OF_MEMORY; everything else ERR_IO. Short transfers and EINTR are continued inside,
-// except that a failed sync is never retried: after a failed sync or wait_writeback (which takes the kernel's report of a
-// lost page with it) every later sync of that File fails too. All methods may be called from any thread.
+// platform/ implements it for POSIX; tests wrap or replace it to inject faults at any call.
+// Failures are thrown as Error with errno, syscall and path: ENOSPC, EDQUOT and EFBIG become
+// ERR_NO_SPACE; EACCES, EPERM and EROFS ERR_PERMISSION; ENOENT ERR_NOT_FOUND; ENOMEM
+// ERR_OUT_OF_MEMORY; everything else ERR_IO. Short transfers and EINTR are continued inside, except
+// that a failed sync is never retried: after a failed sync or wait_writeback (which takes the
+// kernel's report of a lost page with it) every later sync of that File fails too. All methods may
+// be called from any thread.
 #pragma once
 
 #include <cstdint>
@@ -27,11 +30,14 @@ struct FileStatus {
   uint32_t group = 0;
   uint64_t link_count = 0;
   bool is_regular = false;
-  bool same_inode(const FileStatus& other) const { return device == other.device && inode == other.inode; }
+  bool same_inode(const FileStatus& other) const {
+    return device == other.device && inode == other.inode;
+  }
 };
 
-// A read-only shared mapping of a file from offset 0. Bytes beyond the end of the file are part of the reserved range and
-// become readable when the file grows; touching them before is a fault, so callers bound every access by the file size.
+// A read-only shared mapping of a file from offset 0. Bytes beyond the end of the file are part of
+// the reserved range and become readable when the file grows; touching them before is a fault, so
+// callers bound every access by the file size.
 class Mapping {
  public:
   virtual ~Mapping() = default;
@@ -52,24 +58,30 @@ class File {
   // Reads up to `size` bytes; fewer only at the end of the file. Returns the count.
   virtual size_t read(uint64_t offset, void* buffer, size_t size) = 0;
   virtual void write(uint64_t offset, Bytes bytes) = 0;
-  virtual void resize(uint64_t size_bytes) = 0;                    // ftruncate
-  virtual void allocate(uint64_t offset, uint64_t size_bytes) = 0; // fallocate; extends the file; no-op if unsupported
-  virtual void sync_data() = 0;                                    // fdatasync
-  virtual void sync_all() = 0;                                     // fsync
-  virtual void start_writeback(uint64_t offset, uint64_t size) = 0;  // sync_file_range WRITE; no-op elsewhere
-  virtual void wait_writeback(uint64_t offset, uint64_t size) = 0;   // sync_file_range WAIT|WRITE|WAIT; no-op elsewhere
-  virtual bool try_lock(LockKind kind) = 0;                        // flock, non-blocking; false: somebody else has it
-  virtual std::shared_ptr<const Mapping> map(uint64_t reserve_bytes) = 0;  // mmap PROT_READ MAP_SHARED, MADV_RANDOM
-  virtual FileStatus status() = 0;                                 // fstat
-  virtual void set_mode_and_owner(const FileStatus& like) = 0;     // fchmod; fchown where permitted (EPERM ignored)
-  virtual const std::string& path() const = 0;                     // the path it was opened by, for messages
+  virtual void resize(uint64_t size_bytes) = 0;  // ftruncate
+  virtual void allocate(
+      uint64_t offset,
+      uint64_t size_bytes) = 0;  // fallocate; extends the file; no-op if unsupported
+  virtual void sync_data() = 0;  // fdatasync
+  virtual void sync_all() = 0;   // fsync
+  virtual void start_writeback(uint64_t offset,
+                               uint64_t size) = 0;  // sync_file_range WRITE; no-op elsewhere
+  virtual void wait_writeback(
+      uint64_t offset, uint64_t size) = 0;   // sync_file_range WAIT|WRITE|WAIT; no-op elsewhere
+  virtual bool try_lock(LockKind kind) = 0;  // flock, non-blocking; false: somebody else has it
+  virtual std::shared_ptr<const Mapping> map(
+      uint64_t reserve_bytes) = 0;  // mmap PROT_READ MAP_SHARED, MADV_RANDOM
+  virtual FileStatus status() = 0;  // fstat
+  virtual void set_mode_and_owner(
+      const FileStatus& like) = 0;              // fchmod; fchown where permitted (EPERM ignored)
+  virtual const std::string& path() const = 0;  // the path it was opened by, for messages
 };
 
 struct OpenMode {
   bool write = false;
-  bool create = false;     // with exclusive: O_CREAT | O_EXCL
+  bool create = false;  // with exclusive: O_CREAT | O_EXCL
   bool exclusive = false;
-  uint32_t mode = 0600;    // permission bits of a created file (exactly these: fchmod after creation)
+  uint32_t mode = 0600;  // permission bits of a created file (exactly these: fchmod after creation)
 };
 
 // Everything that has a path, plus clock and randomness.
@@ -77,19 +89,21 @@ class FileSystem {
  public:
   virtual ~FileSystem() = default;
 
-  // O_CLOEXEC always; O_NONBLOCK while opening so that a FIFO does not hang; O_NOFOLLOW when creating.
-  // A path that is not a regular file throws ERR_NOT_A_FILE.
+  // O_CLOEXEC always; O_NONBLOCK while opening so that a FIFO does not hang; O_NOFOLLOW when
+  // creating. A path that is not a regular file throws ERR_NOT_A_FILE.
   virtual std::unique_ptr<File> open(const std::string& path, OpenMode mode) = 0;
-  virtual std::optional<FileStatus> status(const std::string& path) = 0;  // stat; nullopt: does not exist
-  virtual std::string real_path(const std::string& path) = 0;             // all links resolved; throws ERR_NOT_FOUND
+  virtual std::optional<FileStatus> status(
+      const std::string& path) = 0;  // stat; nullopt: does not exist
+  virtual std::string real_path(
+      const std::string& path) = 0;  // all links resolved; throws ERR_NOT_FOUND
   virtual void rename(const std::string& source, const std::string& target) = 0;
-  // The same, unless `target` exists: then nothing happens and the result is false. Atomic where the system can do it;
-  // the default looks first and renames then.
+  // The same, unless `target` exists: then nothing happens and the result is false. Atomic where
+  // the system can do it; the default looks first and renames then.
   virtual bool rename_new(const std::string& source, const std::string& target);
-  virtual void remove(const std::string& path) = 0;                       // unlink; a missing file is fine
+  virtual void remove(const std::string& path) = 0;  // unlink; a missing file is fine
   virtual void sync_directory(const std::string& directory) = 0;
   virtual std::vector<std::string> list(const std::string& directory) = 0;  // names, not paths
-  virtual uint64_t free_space_bytes(const std::string& directory) = 0;    // available to this user
+  virtual uint64_t free_space_bytes(const std::string& directory) = 0;  // available to this user
   virtual void random(void* buffer, size_t size) = 0;
   virtual uint64_t now_us() = 0;  // monotonic
   virtual void sleep_us(uint64_t duration_us) = 0;

@@ -45,8 +45,8 @@ void Freelist::begin(TxId txid, const Readers& readers) {
   high_water_before_ = high_water_;
 }
 
-// Only now is it known whether a reader older than the last transaction is open: one may have begun while that ran, but
-// none can begin there any more.
+// Only now is it known whether a reader older than the last transaction is open: one may have begun
+// while that ran, but none can begin there any more.
 void Freelist::remember_allocations(const std::vector<TxId>& open) {
   if (open.empty() || open.front() >= txid_) {
     allocated_by_.clear();
@@ -60,7 +60,8 @@ void Freelist::remember_allocations(const std::vector<TxId>& open) {
   }
   taken_.clear();
   raised_.clear();
-  // What the oldest reader sees anyway counts as 0. Sweeping at every doubling keeps the cost per entry constant.
+  // What the oldest reader sees anyway counts as 0. Sweeping at every doubling keeps the cost per
+  // entry constant.
   if (allocated_by_.size() > 2 * allocated_by_swept_ + kSweepMin) {
     std::erase_if(allocated_by_, [&](const auto& entry) { return entry.second <= open.front(); });
     allocated_by_swept_ = allocated_by_.size();
@@ -83,8 +84,8 @@ void Freelist::release_what_readers_allow(TxId txid, const std::vector<TxId>& op
   }
 }
 
-// Rule 2. A run that is held again goes to a younger reader than the one that ended, so the caller's walk over held_ meets
-// an open reader there at most once more.
+// Rule 2. A run that is held again goes to a younger reader than the one that ended, so the
+// caller's walk over held_ meets an open reader there at most once more.
 void Freelist::settle(const FreedRun& freed, const std::vector<TxId>& open) {
   const auto reader = std::lower_bound(open.begin(), open.end(), freed.allocated_by);
   if (reader == open.end() || *reader >= freed.freed_by) {

@@ -48,6 +48,14 @@ BucketTable* MemtableWriter::table(const BucketPath& path, bool create, Seq seq,
   return table;
 }
 
+void MemtableWriter::require_buckets(const BucketPath& path) const {
+  BucketView bucket = BucketView::root(view_, kSeqMax);
+  for (const std::string& name : path) {
+    if (bucket.kind(name) == NameKind::kValue) throw_incompatible(name, "a bucket");
+    bucket = bucket.child(name);
+  }
+}
+
 void MemtableWriter::require_no_bucket(const BucketPath& path, Bytes key) const {
   if (BucketView::at(view_, kSeqMax, path).kind(key) == NameKind::kBucket) throw_incompatible(key, "a key");
 }

@@ -16,6 +16,8 @@ class MemtableWriter {
   // Throws ERR_INCOMPATIBLE_VALUE when a name on the path has a value. `changed` is set when a table was made.
   BucketTable* table(const BucketPath& path, bool create, Seq seq, bool& changed);
 
+  // Throws ERR_INCOMPATIBLE_VALUE when a name on the path is a key. table() proves it too, but only while it makes tables.
+  void require_buckets(const BucketPath& path) const;
   // Throws ERR_INCOMPATIBLE_VALUE when `key` is a bucket.
   void require_no_bucket(const BucketPath& path, Bytes key) const;
   // Throws ERR_BUCKET_EXISTS or ERR_INCOMPATIBLE_VALUE; ERR_BUCKET_NOT_FOUND or ERR_INCOMPATIBLE_VALUE.

@@ -90,8 +90,10 @@ std::optional<ErrorCode> reason_to_refuse(const RawMeta& raw, Bytes bytes) {
 }  // namespace
 
 std::string encode_meta_page(Meta& meta) {
-  RawMeta raw{kMagic,        kFormatVersion,  meta.page_size,     meta.flags,
-              value(meta.root), meta.root_sequence, meta.freelist, meta.high_water,
+  RawMeta raw{kMagic,           kFormatVersion,
+              meta.page_size,   meta.flags,
+              value(meta.root), meta.root_sequence,
+              meta.freelist,    meta.high_water,
               value(meta.txid), 0};
   raw.checksum = fnv1a64(Bytes(reinterpret_cast<const char*>(&raw), kChecksumAt));
   meta.checksum = raw.checksum;
@@ -99,7 +101,8 @@ std::string encode_meta_page(Meta& meta) {
   std::string page(meta.page_size, '\0');
   store(page.data(), PageHeader{value(meta.txid) % 2, kMetaFlag, 0, 0});
   store(page.data() + kPageHeaderSize, raw);
-  if (meta.mark) store(page.data() + kPageHeaderSize + kMetaSize, encode_mark(*meta.mark, meta.txid));
+  if (meta.mark)
+    store(page.data() + kPageHeaderSize + kMetaSize, encode_mark(*meta.mark, meta.txid));
   return page;
 }
 

@@ -1,15 +1,16 @@
 // The two meta pages, and our mark in their unused tail.
 //
-//   meta, 64 bytes at page offset 16    magic u32 @0 = 0xED0CDAED | version u32 @4 = 2 | page size u32 @8 | flags u32 @12
-//                                       root page u64 @16 | root sequence u64 @24 | freelist page u64 @32 (~0: not stored)
-//                                       high-water mark u64 @40 | txid u64 @48 | checksum u64 @56 (FNV-1a 64 of bytes 0..55)
-//   mark, 64 bytes at page offset 80    magic u64 @0 "hotbolt\1" | database id 16 bytes @8 | txid u64 @24
-//                                       journal sequence u64 @32 | flags u32 @40 | reserved 12 bytes @44 | 4 bytes @56 zero
-//                                       CRC-32C of bytes 0..59 u32 @60
+//   meta, 64 bytes at page offset 16
+//     magic u32 @0 = 0xED0CDAED | version u32 @4 = 2 | page size u32 @8 | flags u32 @12
+//     root page u64 @16 | root sequence u64 @24 | freelist page u64 @32 (~0: not stored)
+//     high-water mark u64 @40 | txid u64 @48 | checksum u64 @56 (FNV-1a 64 of bytes 0..55)
+//   mark, 64 bytes at page offset 80
+//     magic u64 @0 "hotbolt\1" | database id 16 bytes @8 | txid u64 @24 | journal sequence u64 @32
+//     flags u32 @40 (1: flat) | zeros @44 | CRC-32C of bytes 0..59 u32 @60
 //
-// Commit T writes page T mod 2. bbolt zero-fills a meta page after byte 80 on every commit, so a mark that is present and
-// carries the meta's own txid proves that we wrote this meta; a missing one that another program has committed since.
-// Which meta wins: the higher valid txid.
+// Commit T writes page T mod 2. bbolt zero-fills a meta page after byte 80 on every commit, so a
+// mark that is present and carries the meta's own txid proves that we wrote this meta; a missing
+// one that another program has committed since. Which meta wins: the higher valid txid.
 #pragma once
 
 #include <array>
@@ -29,11 +30,13 @@ inline constexpr size_t kMetaPageBytesUsed = kPageHeaderSize + kMetaSize + kMark
 
 using DatabaseId = std::array<char, 16>;
 
-// Ours: which database this is, and up to which journal sequence number the page file holds everything.
+// Ours: which database this is, and up to which journal sequence number the page file holds
+// everything.
 struct Mark {
   DatabaseId database_id{};
   uint64_t journal_seq = 0;
-  // No bucket of the file holds a bucket, except the root: then a put need not look whether its key names a bucket.
+  // No bucket of the file holds a bucket, except the root: then a put need not look whether its key
+  // names a bucket.
   bool is_flat = false;
 };
 
@@ -45,18 +48,20 @@ struct Meta {
   uint64_t freelist = kFreelistNotStored;
   uint64_t high_water = 0;  // first page id that was never allocated
   TxId txid{};
-  uint64_t checksum = 0;    // as read; set by encode
+  uint64_t checksum = 0;  // as read; set by encode
   std::optional<Mark> mark;
 
   bool freelist_stored() const { return freelist != kFreelistNotStored; }
 };
 
-// Writes a whole meta page (page_size bytes, zero-filled) for meta.txid mod 2 and sets meta.checksum.
+// Writes a whole meta page (page_size bytes, zero-filled) for meta.txid mod 2 and sets
+// meta.checksum.
 std::string encode_meta_page(Meta& meta);
 
-// Decodes one meta page from its first bytes (at least kMetaPageBytesUsed; a shorter span is an invalid meta).
-// Proves magic, version, checksum, page size (power of two, 1 KiB..64 KiB), root and freelist below the high-water mark
-// and >= 2. Returns the reason as an Error instead of throwing, since one bad meta is a normal thing.
+// Decodes one meta page from its first bytes (at least kMetaPageBytesUsed; a shorter span is an
+// invalid meta). Proves magic, version, checksum, page size (power of two, 1 KiB..64 KiB), root and
+// freelist below the high-water mark and >= 2. Returns the reason as an Error instead of throwing,
+// since one bad meta is a normal thing.
 struct MetaResult {
   std::optional<Meta> meta;
   ErrorCode code = ErrorCode::ERR_NOT_A_DATABASE;  // when there is no meta

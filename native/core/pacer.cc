@@ -15,7 +15,8 @@ constexpr uint64_t kBurstMaxUs = 250'000;
 
 }  // namespace
 
-Pacer::Pacer(FileSystem& files, std::shared_ptr<const SyncLatency> latency, uint64_t bytes_per_second)
+Pacer::Pacer(FileSystem& files, std::shared_ptr<const SyncLatency> latency,
+             uint64_t bytes_per_second)
     : files_(files), latency_(std::move(latency)), bytes_per_second_(bytes_per_second) {}
 
 void Pacer::throw_if_cancelled() const {
@@ -38,8 +39,8 @@ void Pacer::keep_to_rate(uint64_t bytes) {
   if (due_us_ > now) sleep(due_us_ - now);
 }
 
-// Sleeps while syncs go on and are slow. When no sync was made since the last look, the figure is old and nobody waits.
-// Bounded, so that a disk that became slow for good does not stop the work.
+// Sleeps while syncs go on and are slow. When no sync was made since the last look, the figure is
+// old and nobody waits. Bounded, so that a disk that became slow for good does not stop the work.
 void Pacer::yield_to_syncs() {
   if (!latency_) return;
   for (uint64_t slept_us = 0; slept_us < kSleepMaxUs; slept_us += kLatencyNapUs) {

@@ -1,6 +1,7 @@
-// Keeps those who move bytes in the background (copier, checkpoint, replayer, emptying of old files) out of the way of the
-// journal's syncs: after each piece it looks at the journal's sync latency and sleeps while that is above a small multiple of
-// its idle value; and it keeps to `bytes_per_second` when that is set. Any thread; one Pacer per operation.
+// Keeps those who move bytes in the background (copier, checkpoint, replayer, emptying of old
+// files) out of the way of the journal's syncs: after each piece it looks at the journal's sync
+// latency and sleeps while that is above a small multiple of its idle value; and it keeps to
+// `bytes_per_second` when that is set. Any thread; one Pacer per operation.
 #pragma once
 
 #include <atomic>
@@ -15,7 +16,8 @@ class Pacer {
  public:
   // bytes_per_second 0: no limit of its own. `latency` may be null.
   Pacer(FileSystem& files, std::shared_ptr<const SyncLatency> latency, uint64_t bytes_per_second);
-  // Called after `bytes` were moved. Sleeps as needed, in slices of at most 50 ms; throws ERR_ABORTED when cancelled.
+  // Called after `bytes` were moved. Sleeps as needed, in slices of at most 50 ms; throws
+  // ERR_ABORTED when cancelled.
   void moved(uint64_t bytes);
   void cancel() noexcept { cancelled_ = true; }
   bool cancelled() const noexcept { return cancelled_; }

@@ -1,19 +1,24 @@
-// A page of a bbolt file: THE description of the format of branch and leaf pages, and bounds-checked views of them.
+// A page of a bbolt file: THE description of the format of branch and leaf pages, and
+// bounds-checked views of them.
 //
-// A file is a row of pages of equal size (1 KiB to 64 KiB, a power of two). A run is one page and its overflow pages,
-// contiguous; only the first has a header. All integers are little-endian.
+// A file is a row of pages of equal size (1 KiB to 64 KiB, a power of two). A run is one page and
+// its overflow pages, contiguous; only the first has a header. All integers are little-endian.
 //
-//   page header, 16 bytes        id u64 @0 | flags u16 @8 | count u16 @10 | overflow u32 @12
-//   branch element, 16 bytes     pos u32 @0 | ksize u32 @4 | child page id u64 @8
-//   leaf element, 16 bytes       flags u32 @0 (1: the value is a bucket) | pos u32 @4 | ksize u32 @8 | vsize u32 @12
-//   bucket header, 16 bytes      root page id u64 @0 | sequence u64 @8    (the first bytes of a bucket's value)
+//   page header, 16 bytes      id u64 @0 | flags u16 @8 | count u16 @10 | overflow u32 @12
+//   branch element, 16 bytes   pos u32 @0 | ksize u32 @4 | child page id u64 @8
+//   leaf element, 16 bytes     flags u32 @0 (1: the value is a bucket) | pos u32 @4
+//                              ksize u32 @8 | vsize u32 @12
+//   bucket header, 16 bytes    root page id u64 @0 | sequence u64 @8
+//                              (the first bytes of a bucket's value)
 //
-// Elements follow the header as an array; keys and values are packed after the array. `pos` counts from the element's own
-// address. A leaf's value follows its key. A branch key is at most the smallest key of its child (it may be stale-low).
-// A bucket whose root is 0 is inline: a whole leaf page with id 0 follows its header inside the value.
+// Elements follow the header as an array; keys and values are packed after the array. `pos` counts
+// from the element's own address. A leaf's value follows its key. A branch key is at most the
+// smallest key of its child (it may be stale-low). A bucket whose root is 0 is inline: a whole leaf
+// page with id 0 follows its header inside the value.
 //
-// Nothing read from a file is trusted: PageView proves the header against the file's bounds when it is made, and every
-// element's bounds when it is read. Violations throw ERR_CORRUPT with the page id.
+// Nothing read from a file is trusted: PageView proves the header against the file's bounds when it
+// is made, and every element's bounds when it is read. Violations throw ERR_CORRUPT with the page
+// id.
 #pragma once
 
 #include <cstddef>
@@ -76,7 +81,8 @@ static_assert(sizeof(BucketHeader) == kBucketHeaderSize);
 
 [[noreturn]] void throw_corrupt(PageId page, const std::string& reason);
 
-// A key being searched for: its first 8 bytes as a number decide most comparisons without a call of memcmp.
+// A key being searched for: its first 8 bytes as a number decide most comparisons without a call of
+// memcmp.
 class KeyProbe {
  public:
   explicit KeyProbe(Bytes key) : key_(key), prefix_(key.size() >= 8 ? key_prefix(key) : 0) {}
@@ -98,7 +104,8 @@ class KeyProbe {
 class PageView {
  public:
   PageView() = default;
-  // `run` is the whole run. Proves flags (branch or leaf), that the element array fits, and that a branch has a child.
+  // `run` is the whole run. Proves flags (branch or leaf), that the element array fits, and that a
+  // branch has a child.
   PageView(PageId id, Bytes run);
 
   PageId id() const { return id_; }
@@ -108,7 +115,9 @@ class PageView {
 
   Bytes key(uint32_t index) const;
   // Where it begins, counted from the page's start.
-  uint64_t key_offset(uint32_t index) const { return static_cast<uint64_t>(key(index).data() - run_.data()); }
+  uint64_t key_offset(uint32_t index) const {
+    return static_cast<uint64_t>(key(index).data() - run_.data());
+  }
   // Leaf only.
   Bytes value(uint32_t index) const;
   bool is_bucket(uint32_t index) const;
@@ -196,12 +205,13 @@ inline PageId PageView::child(uint32_t index) const {
   return PageId{load<uint64_t>(element(index) + offsetof(BranchElement, child))};
 }
 
-// In a file larger than the caches every probe of a leaf would wait for memory: the keys of both next probes are asked for
-// before this one is compared. Branches are few and stay in the cache.
+// In a file larger than the caches every probe of a leaf would wait for memory: the keys of both
+// next probes are asked for before this one is compared. Branches are few and stay in the cache.
 inline void PageView::prefetch_key(uint32_t index) const {
   const char* const element = this->element(index < count_ ? index : count_ - 1);
   const uint64_t pos = load<uint32_t>(element + kLeafPosAt);
-  // As a number, since a damaged position may point anywhere; a prefetch of no matter what never faults.
+  // As a number, since a damaged position may point anywhere; a prefetch of no matter what never
+  // faults.
   __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(element) + pos));
 }
 

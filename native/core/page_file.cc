@@ -1,4 +1,5 @@
-// An open page file at work: readers, freelist, growth, the end of its life. How it is opened is in page_file_open.cc.
+// An open page file at work: readers, freelist, growth, the end of its life. How it is opened is in
+// page_file_open.cc.
 #include "core/page_file.h"
 
 #include <algorithm>
@@ -14,7 +15,8 @@ constexpr uint64_t kMappingMin = 64 << 20;
 constexpr uint64_t kMappingFactor = 8;
 constexpr uint64_t kGrowthUnit = 256 << 10;
 constexpr uint64_t kGrowthMax = 16 << 20;
-// 4 MiB each 10 ms: unlinking or truncating a big file at once delays every sync of the file system.
+// 4 MiB each 10 ms: unlinking or truncating a big file at once delays every sync of the file
+// system.
 constexpr uint64_t kEmptyStepBytes = 4 << 20;
 constexpr uint64_t kEmptyPauseUs = 10'000;
 
@@ -30,8 +32,8 @@ ReadTx::ReadTx(std::shared_ptr<PageFile> file, Meta meta, std::shared_ptr<const 
       meta_(std::move(meta)),
       mapping_(std::move(mapping)),
       data_(mapping_->data()),
-      page_limit_(std::min(meta_.high_water,
-                           std::min(readable_bytes, mapping_->size()) / meta_.page_size)),
+      page_limit_(
+          std::min(meta_.high_water, std::min(readable_bytes, mapping_->size()) / meta_.page_size)),
       page_shift_(static_cast<unsigned>(std::countr_zero(meta_.page_size))) {
   file_->readers().add(meta_.txid);
 }
@@ -108,8 +110,8 @@ std::vector<uint64_t> PageFile::scan_free_ids(const ReadTx& tx) {
   return ids;
 }
 
-// What the newest transaction freed is all that separates the previous state from it: kept for one more transaction, the
-// previous meta stays a state that can be fallen back on.
+// What the newest transaction freed is all that separates the previous state from it: kept for one
+// more transaction, the previous meta stays a state that can be fallen back on.
 void PageFile::hold_back_fallback(const std::vector<uint64_t>& free_ids) {
   const std::optional<ReadTx> older = read_previous();
   if (!older) return;
@@ -150,7 +152,8 @@ void PageFile::reserve(uint64_t high_water) {
 void PageFile::map(uint64_t size_bytes) {
   std::lock_guard lock(mutex_);
   if (mapping_ && mapping_->size() >= size_bytes) return;
-  const uint64_t wanted = read_only_ ? size_bytes : std::max(kMappingMin, size_bytes * kMappingFactor);
+  const uint64_t wanted =
+      read_only_ ? size_bytes : std::max(kMappingMin, size_bytes * kMappingFactor);
   try {
     mapping_ = file_->map(wanted);
   } catch (const Error& error) {

@@ -1,13 +1,17 @@
-// One open bbolt file: descriptor, lock, mapping, metas, freelist, readers. The only thing that knows both page ids and bytes.
+// One open bbolt file: descriptor, lock, mapping, metas, freelist, readers. The only thing that
+// knows both page ids and bytes.
 //
-// Threading: ReadTx may be begun and ended on any thread. Writing (everything under "writer") belongs to one thread at a time;
-// callers serialise it. The newest committed meta is kept in memory and never read again through the mapping, so that a
-// failed sync cannot leak an uncommitted state to readers.
+// Threading: ReadTx may be begun and ended on any thread. Writing (everything under "writer")
+// belongs to one thread at a time; callers serialise it. The newest committed meta is kept in
+// memory and never read again through the mapping, so that a failed sync cannot leak an uncommitted
+// state to readers.
 //
-// Growth: the file is extended ahead in steps; the mapping reserves a range well beyond the file (8 times its size, at least
-// 64 MiB) so that growth does not remap; when the range is used up a larger mapping is made and old readers keep theirs.
+// Growth: the file is extended ahead in steps; the mapping reserves a range well beyond the file (8
+// times its size, at least 64 MiB) so that growth does not remap; when the range is used up a
+// larger mapping is made and old readers keep theirs.
 //
-// Poison: after a failed data sync, meta write or meta sync every further commit throws ERR_POISONED.
+// Poison: after a failed data sync, meta write or meta sync every further commit throws
+// ERR_POISONED.
 #pragma once
 
 #include <atomic>
@@ -24,17 +28,20 @@ namespace hotbolt {
 
 class PageFile;
 
-// A stable view of the file at one transaction. Immutable; any thread. Keeps the file open and its pages from being reused.
+// A stable view of the file at one transaction. Immutable; any thread. Keeps the file open and its
+// pages from being reused.
 class ReadTx {
  public:
-  ReadTx(std::shared_ptr<PageFile> file, Meta meta, std::shared_ptr<const Mapping> mapping, uint64_t readable_bytes);
+  ReadTx(std::shared_ptr<PageFile> file, Meta meta, std::shared_ptr<const Mapping> mapping,
+         uint64_t readable_bytes);
   ~ReadTx();
   ReadTx(const ReadTx&) = delete;
   ReadTx& operator=(const ReadTx&) = delete;
 
   const Meta& meta() const { return meta_; }
   uint32_t page_size() const { return meta_.page_size; }
-  // The proven branch or leaf page `id`: within the high-water mark and the file, header id equal, run inside the file.
+  // The proven branch or leaf page `id`: within the high-water mark and the file, header id equal,
+  // run inside the file.
   PageView page(PageId id) const;
   // Pages of the run at `id` (1 + overflow); same proofs.
   uint64_t run_length(PageId id) const;
@@ -49,7 +56,8 @@ class ReadTx {
   const Meta meta_;
   const std::shared_ptr<const Mapping> mapping_;
   const char* const data_;
-  const uint64_t page_limit_;  // pages below it are inside the high-water mark, the file and the mapping
+  const uint64_t
+      page_limit_;  // pages below it are inside the high-water mark, the file and the mapping
   const unsigned page_shift_;
 };
 
@@ -57,7 +65,8 @@ inline Bytes ReadTx::run(PageId id) const {
   const uint64_t index = value(id);
   if (index < 2 || index >= page_limit_) throw_bad_run(id);
   const char* const start = data_ + (index << page_shift_);
-  // The element array comes next; fetching its lines along with the header's saves a wait for memory.
+  // The element array comes next; fetching its lines along with the header's saves a wait for
+  // memory.
   for (int line = 1; line <= 4; line++) __builtin_prefetch(start + line * 64);
   const PageHeader header = load_page_header(start);
   if (header.id != index || header.overflow >= page_limit_ - index) throw_bad_run(id);
@@ -75,21 +84,25 @@ struct PageFileOptions {
 
 class PageFile : public std::enable_shared_from_this<PageFile> {
  public:
-  // Opens an existing file: locks it (exclusive, or shared when read-only; after locking compares the inode with the path
-  // and starts over if they differ, since a defragmentation may have renamed a new file into place), detects the page
-  // size, proves the metas, maps. Throws ERR_NOT_FOUND, ERR_NOT_A_FILE, ERR_PERMISSION, ERR_LOCKED, ERR_NOT_A_DATABASE,
-  // ERR_BYTE_ORDER, ERR_VERSION, ERR_CHECKSUM, ERR_PAGE_SIZE, ERR_TRUNCATED.
-  static std::shared_ptr<PageFile> open(FileSystem& files, const std::string& path, PageFileOptions options);
+  // Opens an existing file: locks it (exclusive, or shared when read-only; after locking compares
+  // the inode with the path and starts over if they differ, since a defragmentation may have
+  // renamed a new file into place), detects the page size, proves the metas, maps. Throws
+  // ERR_NOT_FOUND, ERR_NOT_A_FILE, ERR_PERMISSION, ERR_LOCKED, ERR_NOT_A_DATABASE, ERR_BYTE_ORDER,
+  // ERR_VERSION, ERR_CHECKSUM, ERR_PAGE_SIZE, ERR_TRUNCATED.
+  static std::shared_ptr<PageFile> open(FileSystem& files, const std::string& path,
+                                        PageFileOptions options);
 
-  // Creates an empty database at `path`, complete or not at all: built under a temporary name, synced, linked into place by
-  // rename, directory synced. If another file appears there meanwhile, that one stays and ours is removed: the caller opens
-  // what is there in either case.
-  static void create(FileSystem& files, const std::string& path, uint32_t page_size, uint32_t mode, DatabaseId id);
+  // Creates an empty database at `path`, complete or not at all: built under a temporary name,
+  // synced, linked into place by rename, directory synced. If another file appears there meanwhile,
+  // that one stays and ours is removed: the caller opens what is there in either case.
+  static void create(FileSystem& files, const std::string& path, uint32_t page_size, uint32_t mode,
+                     DatabaseId id);
 
-  // A new file for a defragmentation: `path` must not exist; mode and owner like `like`; exclusively locked from the start.
-  // It holds an empty database without our mark, so that nobody takes it for current, and is synced by its first commit.
-  static std::shared_ptr<PageFile> create_empty(FileSystem& files, const std::string& path, uint32_t page_size,
-                                                const FileStatus& like);
+  // A new file for a defragmentation: `path` must not exist; mode and owner like `like`;
+  // exclusively locked from the start. It holds an empty database without our mark, so that nobody
+  // takes it for current, and is synced by its first commit.
+  static std::shared_ptr<PageFile> create_empty(FileSystem& files, const std::string& path,
+                                                uint32_t page_size, const FileStatus& like);
   ~PageFile();
 
   // --- any thread ---
@@ -100,7 +113,7 @@ class PageFile : public std::enable_shared_from_this<PageFile> {
   FileSystem& files() const { return files_; }
   const std::string& path() const { return path_; }
   FileStatus status() const;
-  uint64_t size_bytes() const;                 // of the file on disk
+  uint64_t size_bytes() const;  // of the file on disk
   Readers& readers() { return readers_; }
   bool read_only() const { return read_only_; }
   // Counts for stats(), as of the last commit: reusable, pending. 0 before the freelist is loaded.
@@ -108,17 +121,18 @@ class PageFile : public std::enable_shared_from_this<PageFile> {
   uint64_t pending_pages() const { return pending_pages_; }
   bool freelist_loaded() const { return freelist_loaded_; }
 
-  // --- writer: used by WriteTx and commit ---
-  // Loads the stored freelist, or finds the free pages by a scan of all reachable pages (both metas' trees, if both are
-  // ours, so that the older one stays a valid fallback). Also finds out whether the file is flat. Once.
-  // Throws ERR_CORRUPT. A stored freelist's own pages are not in it: the next commit frees them like any replaced page.
+  // --- writer: used by WriteTx and commit --- Loads the stored freelist, or finds the free pages
+  // by a scan of all reachable pages (both metas' trees, if both are ours, so that the older one
+  // stays a valid fallback). Also finds out whether the file is flat. Once. Throws ERR_CORRUPT. A
+  // stored freelist's own pages are not in it: the next commit frees them like any replaced page.
   void load_freelist();
   Freelist& freelist() { return freelist_; }
-  // Whether no bucket but the root holds a bucket; nullopt: unknown (foreign file whose freelist was stored).
+  // Whether no bucket but the root holds a bucket; nullopt: unknown (foreign file whose freelist
+  // was stored).
   std::optional<bool> is_flat() const { return is_flat_; }
   void set_flat(std::optional<bool> flat) { is_flat_ = flat; }
-  // Makes the file at least `high_water` pages long (grows ahead by a step, resize + nothing synced: the commit's sync_data
-  // covers the size) and the mapping large enough.
+  // Makes the file at least `high_water` pages long (grows ahead by a step, resize + nothing
+  // synced: the commit's sync_data covers the size) and the mapping large enough.
   void reserve(uint64_t high_water);
   // Cuts what reserve() extended beyond the committed high-water mark. Not synced.
   void trim();
@@ -129,10 +143,13 @@ class PageFile : public std::enable_shared_from_this<PageFile> {
   void poison(const Error& cause) noexcept;
   void throw_if_poisoned() const;
 
-  // After a rename over this file's path: nobody may open this inode for writing any more. Overwrites both metas with
-  // zeros, then empties the file in steps. Requires: no readers, now or later. (The defragmentation's last step.)
+  // After a rename over this file's path: nobody may open this inode for writing any more.
+  // Overwrites both metas with zeros, then empties the file in steps. Requires: no readers, now or
+  // later. (The defragmentation's last step.)
   void retire(class Pacer& pacer);
-  void set_path(std::string path) { path_ = std::move(path); }  // after the rename of a defragmentation
+  void set_path(std::string path) {
+    path_ = std::move(path);
+  }  // after the rename of a defragmentation
 
  private:
   PageFile(FileSystem& files, std::string path, std::unique_ptr<File> file, bool read_only);

@@ -7,11 +7,13 @@ namespace hotbolt {
 namespace {
 
 constexpr uint64_t kLockRetryUs = 10'000;
-constexpr uint64_t kLockTimeoutMaxUs = uint64_t{1} << 50;  // so that adding it to the clock cannot overflow
+constexpr uint64_t kLockTimeoutMaxUs = uint64_t{1}
+                                       << 50;  // so that adding it to the clock cannot overflow
 constexpr int kReopensMax = 100;
 constexpr uint64_t kFirstFreePage = 4;
 
-// An empty database as bbolt creates it: metas of transactions 0 and 1, an empty freelist page, an empty leaf as root.
+// An empty database as bbolt creates it: metas of transactions 0 and 1, an empty freelist page, an
+// empty leaf as root.
 std::string empty_database(uint32_t page_size, std::optional<Mark> mark) {
   std::string image;
   for (const uint64_t txid : {0, 1}) {
@@ -39,7 +41,8 @@ std::string random_name(FileSystem& files) {
 [[noreturn]] void throw_locked(const std::string& path) {
   throw Error(ErrorCode::ERR_LOCKED,
               "another process (etcd, a program that uses bbolt, a second hotbolt) or another "
-              "handle in this process has the database open: " + path)
+              "handle in this process has the database open: " +
+                  path)
       .with_path(path);
 }
 
@@ -51,11 +54,12 @@ void wait_for_lock(FileSystem& files, File& file, LockKind kind, uint64_t deadli
   }
 }
 
-// The lock belongs to the inode, not to the path. While we waited, a defragmentation may have renamed another file into place;
-// then the lock we got protects nothing.
+// The lock belongs to the inode, not to the path. While we waited, a defragmentation may have
+// renamed another file into place; then the lock we got protects nothing.
 std::unique_ptr<File> open_locked(FileSystem& files, const std::string& path,
                                   const PageFileOptions& options) {
-  const uint64_t deadline_us = files.now_us() + std::min(options.lock_timeout_us, kLockTimeoutMaxUs);
+  const uint64_t deadline_us =
+      files.now_us() + std::min(options.lock_timeout_us, kLockTimeoutMaxUs);
   const LockKind kind = options.read_only ? LockKind::kShared : LockKind::kExclusive;
   for (int i = 0; i < kReopensMax; i++) {
     OpenMode mode;
@@ -77,7 +81,8 @@ MetaResult read_meta(File& file, uint64_t offset) {
   return decode_meta(Bytes(bytes, file.read(offset, bytes, sizeof bytes)));
 }
 
-// Both metas of a file, whatever is left of them. The page size is meta 0's, or that at which a meta 1 lies that says so.
+// Both metas of a file, whatever is left of them. The page size is meta 0's, or that at which a
+// meta 1 lies that says so.
 struct FoundMetas {
   MetaResult metas[2];
 };
@@ -89,7 +94,8 @@ FoundMetas find_metas(File& file) {
     const uint32_t page_size = found.metas[0].meta->page_size;
     second = read_meta(file, page_size);
     // bbolt reads both with one page size: a meta that claims another one is not valid.
-    if (second.meta && second.meta->page_size != page_size) second = {std::nullopt, ErrorCode::ERR_CORRUPT};
+    if (second.meta && second.meta->page_size != page_size)
+      second = {std::nullopt, ErrorCode::ERR_CORRUPT};
     return found;
   }
   for (uint64_t page_size = kPageSizeMin; page_size <= kPageSizeMax; page_size *= 2) {

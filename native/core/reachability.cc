@@ -8,8 +8,8 @@
 namespace hotbolt {
 namespace {
 
-// Visits the pages of all trees under a root. `enter(first page, page count)` says whether to read the page and go on
-// below it; it must refuse or throw for a page that it saw before.
+// Visits the pages of all trees under a root. `enter(first page, page count)` says whether to read
+// the page and go on below it; it must refuse or throw for a page that it saw before.
 template <typename Enter>
 class PageWalk {
  public:
@@ -17,7 +17,8 @@ class PageWalk {
 
   void begin(PageId root) { push(root, Place::kRoot); }
 
-  // One step: false when all is done. After an exception the walk goes on with what follows the damage.
+  // One step: false when all is done. After an exception the walk goes on with what follows the
+  // damage.
   bool step() {
     if (stack_.empty()) return false;
     Frame& frame = stack_.back();
@@ -58,7 +59,8 @@ class PageWalk {
     // bbolt never nests inline buckets. Values that overlap could make a small page take for ever.
     frame.inline_bytes += value.size();
     if (frame.place == Place::kInline) throw_corrupt(frame.page.id(), "inline buckets are nested");
-    if (frame.inline_bytes > frame.page.run_size()) throw_corrupt(frame.page.id(), "values overlap");
+    if (frame.inline_bytes > frame.page.run_size())
+      throw_corrupt(frame.page.id(), "values overlap");
     stack_.push_back({bucket.top(), 0, Place::kInline, 0});
   }
 

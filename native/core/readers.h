@@ -1,5 +1,5 @@
-// The transaction ids that open readers look at. A page allocated by transaction a and freed by transaction f is needed by
-// the readers r with a <= r < f. Any thread.
+// The transaction ids that open readers look at. A page allocated by transaction a and freed by
+// transaction f is needed by the readers r with a <= r < f. Any thread.
 #pragma once
 
 #include <map>

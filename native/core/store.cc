@@ -105,6 +105,7 @@ void Store::checkpoint_all() {
   WriteTx tx(file_, pacer_, {});
   if (!sealed.empty()) tx.apply(sealed);
   tx.commit_with_freelist({.database_id = database_id_, .journal_seq = last_seq_});
+  file_->trim();
 }
 
 void Store::release_file() noexcept {
@@ -176,7 +177,9 @@ void Store::require_writable() const {
 BucketTable& Store::table_for(BucketRef& ref) {
   if (ref.writer_id == id_ && ref.writer_version == structure_version_) return *ref.table;
   bool changed = false;
-  ref.table = MemtableWriter(*view_, *active_).table(ref.path, true, last_seq_ + 1, changed);
+  MemtableWriter writer(*view_, *active_);
+  writer.require_buckets(ref.path);
+  ref.table = writer.table(ref.path, true, last_seq_ + 1, changed);
   if (changed) structure_version_++;
   if (changed && ref.path.size() > 1) may_nest_ = true;
   ref.writer_id = id_;
@@ -430,7 +433,7 @@ void Store::poison(const Error& cause) noexcept {
   poisoned_ = true;
 }
 
-void Store::on_durable(Seq seq) noexcept { listener_->on_durable(seq); }
+void Store::on_durable(Seq seq) noexcept { listener_->on_durable(seq, journal_->synced_seq()); }
 
 void Store::on_failure(const Error& error) noexcept {
   poison(error);

@@ -42,7 +42,8 @@ struct StoreOptions {
 class StoreListener {
  public:
   virtual ~StoreListener() = default;
-  virtual void on_durable(Seq seq) noexcept = 0;
+  // Everything up to `seq` is acknowledged, everything up to `synced` has been synced (whatever SyncMode says).
+  virtual void on_durable(Seq seq, Seq synced) noexcept = 0;
   virtual void on_failure(const Error& error) noexcept = 0;
 };
 

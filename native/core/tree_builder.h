@@ -5,11 +5,12 @@
 //
 // How a run is packed, with C = what fits in a page, F = fill * C, k = pages of the base that the
 // run replaces (at least 1):
-//   1. entries that fit in one page            -> one page
-//      or that need at most k pages at F       -> that many pages, of even size (neighbours merge)
-//   2. that still fit in k pages               -> k pages (a point update never splits a page that holds its entries)
-//   3. new keys behind the last key of a tree  -> pages of F from the left (sequential loads leave full pages)
-//   4. otherwise                               -> ceil(bytes / F) > k pages, of even size (splits)
+//   1. entries that fit in one page        -> one page
+//      or need at most k pages at F        -> that many, of even size (neighbours merge)
+//   2. that still fit in k pages           -> k pages (a point update never splits a page that holds
+//                                             its entries)
+//   3. new keys behind the tree's last key -> pages of F from the left (sequential loads fill pages)
+//   4. otherwise                           -> ceil(bytes / F) > k pages, of even size (splits)
 // An entry larger than a page gets an overflow run of its own; a branch page holds at least two
 // children. A run of less than a quarter of a page takes a kept neighbour in, the next one or else
 // the one before.

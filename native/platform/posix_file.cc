@@ -1,8 +1,9 @@
 // core/file.h for Linux and macOS: the only file with operating system headers.
 //
-// Durability: sync_data is fdatasync on Linux; on macOS fsync leaves the data in the drive's cache, so both syncs are
-// F_FULLFSYNC there. A sync that failed has dropped the pages it could not write: the next one would succeed without them.
-// So the failure sticks to the File. EINTR and short transfers are continued here.
+// Durability: sync_data is fdatasync on Linux; on macOS fsync leaves the data in the drive's cache,
+// so both syncs are F_FULLFSYNC there. A sync that failed has dropped the pages it could not write:
+// the next one would succeed without them. So the failure sticks to the File. EINTR and short
+// transfers are continued here.
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -189,11 +190,19 @@ int full_sync(int descriptor) {
   return unknown ? ::fsync(descriptor) : -1;
 }
 
-void PosixFile::sync_data() { sync("fcntl", [&] { return full_sync(descriptor_); }); }
-void PosixFile::sync_all() { sync("fcntl", [&] { return full_sync(descriptor_); }); }
+void PosixFile::sync_data() {
+  sync("fcntl", [&] { return full_sync(descriptor_); });
+}
+void PosixFile::sync_all() {
+  sync("fcntl", [&] { return full_sync(descriptor_); });
+}
 #else
-void PosixFile::sync_data() { sync("fdatasync", [&] { return ::fdatasync(descriptor_); }); }
-void PosixFile::sync_all() { sync("fsync", [&] { return ::fsync(descriptor_); }); }
+void PosixFile::sync_data() {
+  sync("fdatasync", [&] { return ::fdatasync(descriptor_); });
+}
+void PosixFile::sync_all() {
+  sync("fsync", [&] { return ::fsync(descriptor_); });
+}
 #endif
 
 #if defined(__linux__)
@@ -206,7 +215,8 @@ void PosixFile::wait_writeback(uint64_t offset, uint64_t size) {
              SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
 }
 
-// Waiting consumes the kernel's record of a failed writeback, which a later fdatasync would have reported.
+// Waiting consumes the kernel's record of a failed writeback, which a later fdatasync would have
+// reported.
 void PosixFile::sync_range(uint64_t offset, uint64_t size, unsigned flags) {
   if (size == 0) return;  // which would mean: to the end of the file
   const auto unsupported = [] { return errno == ENOSYS || errno == EINVAL || errno == ESPIPE; };
@@ -320,7 +330,8 @@ void PosixFileSystem::rename(const std::string& source, const std::string& targe
 bool PosixFileSystem::rename_new(const std::string& source, const std::string& target) {
 #if defined(__linux__) && defined(SYS_renameat2)
   constexpr unsigned kNoReplace = 1;  // RENAME_NOREPLACE, which not every libc declares
-  const long result = ::syscall(SYS_renameat2, AT_FDCWD, source.c_str(), AT_FDCWD, target.c_str(), kNoReplace);
+  const long result =
+      ::syscall(SYS_renameat2, AT_FDCWD, source.c_str(), AT_FDCWD, target.c_str(), kNoReplace);
 #elif defined(__APPLE__)
   const int result = ::renamex_np(source.c_str(), target.c_str(), RENAME_EXCL);
 #else

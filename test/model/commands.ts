@@ -5,18 +5,11 @@ import { expect } from 'vitest'
 import type { Bytes, RangeOptions, Snapshot } from '../../lib/index.ts'
 import type { PausePoint } from '../../lib/options.ts'
 import { hashOf, Model, fromText } from '../support/model.ts'
-import { bucketAt, codeOf, holdDefragAt, type TestDatabase } from '../support/with-database.ts'
-import {
-  applyTo,
-  applyToModel,
-  describeOperation,
-  keys,
-  operations,
-  paths,
-  refusalOf,
-  values,
-  type Operation,
-} from './operations.ts'
+import { bucketAt, codeOf, holdDefragAt, refusalOf } from '../support/with-database.ts'
+import type { TestDatabase } from '../support/with-database.ts'
+import { applyTo, applyToModel, describeOperation } from '../support/operations.ts'
+import type { Operation } from '../support/operations.ts'
+import { keys, operations, paths, values } from './arbitraries.ts'
 
 /** What is open over the database, with what it has to show. */
 export interface Expected {

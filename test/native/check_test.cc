@@ -7,7 +7,8 @@
 namespace hotbolt::testing {
 namespace {
 
-// Root leaf 3 with a bucket at branch 4 over leaves 5 and 6, an inline bucket and a key; freelist 2 lists page 7.
+// Root leaf 3 with a bucket at branch 4 over leaves 5 and 6, an inline bucket and a key; freelist 2
+// lists page 7.
 Image sound() {
   Image image(1024, 8);
   image.freelist(2, {7});

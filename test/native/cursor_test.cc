@@ -1,4 +1,5 @@
-// Positions in trees of the page file: order in both directions, seeking, empty leaves, nested buckets, and damage.
+// Positions in trees of the page file: order in both directions, seeking, empty leaves, nested
+// buckets, and damage.
 #include "core/cursor.h"
 
 #include "harness.h"
@@ -32,7 +33,8 @@ std::string keys_backward(PageCursor& cursor) {
 }
 
 struct Opened {
-  explicit Opened(Image image) : tx(folder.open(image)->begin_read()), root(PageBucket::root(*tx)) {}
+  explicit Opened(Image image)
+      : tx(folder.open(image)->begin_read()), root(PageBucket::root(*tx)) {}
   PageCursor cursor() const { return PageCursor(root); }
   TestFolder folder;
   std::shared_ptr<const ReadTx> tx;
@@ -110,7 +112,8 @@ TEST("find gives the item or nothing") {
 
 TEST("buckets are found inline, in trees of their own and nested, and keys are no buckets") {
   Image image(1024, 6);
-  image.leaf(3, {Image::inline_bucket("in", {{"k", "v"}}), {"key", "1"}, Image::bucket("out", 4, 99)});
+  image.leaf(3,
+             {Image::inline_bucket("in", {{"k", "v"}}), {"key", "1"}, Image::bucket("out", 4, 99)});
   image.leaf(4, {Image::bucket("deep", 5, 7)});
   image.leaf(5, {{"x", "y"}});
   image.meta(1, 3);

@@ -195,11 +195,11 @@ TEST("a freelist page that lies is refused") {
     store(run.data() + at, lie);
     EXPECT_THROWS_CODE(ErrorCode::ERR_CORRUPT, decode_freelist_page(PageId{2}, run, high_water));
   };
-  refused(16, 6, 10);                          // twice the same
-  refused(16, 7, 10);                          // descending
-  refused(16, 1, 10);                          // a meta page
-  refused(24, 10, 10);                         // beyond the mark
-  refused(8, 0x02 | 2 << 16, 10);              // a leaf
+  refused(16, 6, 10);                             // twice the same
+  refused(16, 7, 10);                             // descending
+  refused(16, 1, 10);                             // a meta page
+  refused(24, 10, 10);                            // beyond the mark
+  refused(8, 0x02 | 2 << 16, 10);                 // a leaf
   refused(8, 0x10 | uint64_t{0xFFFE} << 16, 10);  // longer than the page
   refused(8, 0x10 | uint64_t{0xFFFF} << 16, 10);  // count 4, but of them two are zero
 }

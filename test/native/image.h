@@ -1,5 +1,5 @@
-// Database files built by hand, byte by byte, so that tests of readers do not lean on our own writers, and can lie in any
-// field.
+// Database files built by hand, byte by byte, so that tests of readers do not lean on our own
+// writers, and can lie in any field.
 #pragma once
 
 #include <stdlib.h>
@@ -46,7 +46,8 @@ class Image {
     put(id, encode_freelist_page(PageId{id}, ids, page_size_));
   }
 
-  // A meta page in the slot of its transaction, unless `slot` says otherwise. Root 3 and everything below the mark used.
+  // A meta page in the slot of its transaction, unless `slot` says otherwise. Root 3 and everything
+  // below the mark used.
   Meta meta(uint64_t txid, uint64_t root, uint64_t freelist = kFreelistNotStored) {
     Meta meta;
     meta.page_size = page_size_;

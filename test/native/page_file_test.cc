@@ -60,7 +60,9 @@ void commit_value(PageFile& file, const std::string& value_bytes) {
   file.publish(meta);
 }
 
-std::string read_value(const ReadTx& tx) { return std::string(PageBucket::root(tx).find("k")->value); }
+std::string read_value(const ReadTx& tx) {
+  return std::string(PageBucket::root(tx).find("k")->value);
+}
 
 TEST("a created file is an empty database with our mark, and passes the audit") {
   TestFolder folder;
@@ -111,8 +113,10 @@ TEST("the newest valid meta wins") {
 
 TEST("what cannot be opened says why by code") {
   TestFolder folder;
-  EXPECT_THROWS_CODE(ErrorCode::ERR_NOT_FOUND, PageFile::open(system_files(), folder.path("no"), {}));
-  EXPECT_THROWS_CODE(ErrorCode::ERR_NOT_A_FILE, PageFile::open(system_files(), folder.path(""), {}));
+  EXPECT_THROWS_CODE(ErrorCode::ERR_NOT_FOUND,
+                     PageFile::open(system_files(), folder.path("no"), {}));
+  EXPECT_THROWS_CODE(ErrorCode::ERR_NOT_A_FILE,
+                     PageFile::open(system_files(), folder.path(""), {}));
   EXPECT_EQ(code_of_opening(folder, ""), ErrorCode::ERR_NOT_A_DATABASE);
   EXPECT_EQ(code_of_opening(folder, std::string(20000, 'x')), ErrorCode::ERR_NOT_A_DATABASE);
   EXPECT_EQ(code_of_opening(folder, with_meta_bytes(0, kMagicSwapped)), ErrorCode::ERR_BYTE_ORDER);
@@ -205,11 +209,15 @@ TEST("after a reopen the state before the newest is kept for one more transactio
   commit_value(*file, "next");
   // The newest meta destroyed, as a crash could: the one before it is whole.
   file->write(PageId{value(file->meta().txid) % 2}, std::string(4096, '\0'));
-  const auto fallback = PageFile::open(system_files(), folder.write("copy.db", [&] {
-    std::string bytes(file->size_bytes(), '\0');
-    file->file().read(0, bytes.data(), bytes.size());
-    return bytes;
-  }()), {});
+  const auto fallback =
+      PageFile::open(system_files(),
+                     folder.write("copy.db",
+                                  [&] {
+                                    std::string bytes(file->size_bytes(), '\0');
+                                    file->file().read(0, bytes.data(), bytes.size());
+                                    return bytes;
+                                  }()),
+                     {});
   EXPECT_EQ(read_value(*fallback->begin_read()), "4");
 }
 

@@ -39,8 +39,8 @@ TEST("lower_bound finds the first key that is not smaller") {
 
 TEST("keys compare as unsigned bytes, by length after a common prefix, also beyond 8 bytes") {
   const std::string nul("prefix--\0", 9);
-  const std::string page =
-      Image::leaf_page(3, {{"prefix-", ""}, {"prefix--", ""}, {nul, ""}, {"prefix--a", ""}, {"\xff", ""}});
+  const std::string page = Image::leaf_page(
+      3, {{"prefix-", ""}, {"prefix--", ""}, {nul, ""}, {"prefix--a", ""}, {"\xff", ""}});
   for (uint32_t i = 0; i < 5; i++) EXPECT_EQ(view(page).lower_bound(view(page).key(i)), i);
   EXPECT_EQ(view(page).lower_bound("prefix--\x7f"), 4);
   EXPECT_EQ(view(page).lower_bound("\x80"), 4);

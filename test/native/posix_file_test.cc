@@ -73,7 +73,8 @@ TEST("what is no regular file is refused without waiting") {
   EXPECT_EQ(::mkfifo(folder.path("fifo").c_str(), 0600), 0);
   for (const char* name : {"fifo", ""}) {
     EXPECT_THROWS_CODE(ErrorCode::ERR_NOT_A_FILE, system_files().open(folder.path(name), {}));
-    EXPECT_THROWS_CODE(ErrorCode::ERR_NOT_A_FILE, system_files().open(folder.path(name), writing()));
+    EXPECT_THROWS_CODE(ErrorCode::ERR_NOT_A_FILE,
+                       system_files().open(folder.path(name), writing()));
   }
 }
 

@@ -61,7 +61,7 @@ ModelBucket dump(const Store& store) { return dump(BucketView::root(*store.view(
 
 class Listener : public StoreListener {
  public:
-  void on_durable(Seq seq) noexcept override {
+  void on_durable(Seq seq, Seq) noexcept override {
     {
       std::lock_guard lock(mutex_);
       durable_ = seq;
@@ -165,7 +165,7 @@ class Run {
     EXPECT_TRUE(dump(*store_) == model_at(last_seq()));
     std::lock_guard lock(crash_mutex_);
     acknowledged_base_ = 0;
-    listener->on_durable(std::max(last_acknowledged_, last_seq()));
+    listener->on_durable(std::max(last_acknowledged_, last_seq()), 0);
     listener_ = listener;
   }
 

@@ -40,14 +40,3 @@ export async function holds<Values extends unknown[]>(
   const replay = `Seen again with: FC_SEED=${seed} FC_PATH=${found}`
   throw new Error(`${defaultReportMessage(details)}\n\n${replay}`, { cause: details.errorInstance })
 }
-
-/** Random numbers for tests that are no properties: the same for the same seed (mulberry32). */
-export function randomFrom(start: number): (limit: number) => number {
-  let state = start >>> 0
-  return (limit) => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * limit)
-  }
-}

@@ -77,7 +77,7 @@ export class TestDatabase {
 
   /** The end of a test; gives the content's hash. */
   async finish(): Promise<string> {
-    const before = await this.#db?.hash()
+    const before = await this.#db?.hash().catch(() => undefined) // the test may have closed it
     await this.close()
     expect(leftovers(this.path), 'nothing is left beside the closed file').toEqual([])
     return verifyFile(this.path, before)
@@ -198,6 +198,16 @@ export function defragWith(db: Database, options: InternalDefragOptions): Promis
 export async function codeOf(run: () => unknown): Promise<string | undefined> {
   try {
     await run()
+    return undefined
+  } catch (error) {
+    return (error as { code?: string }).code ?? String(error)
+  }
+}
+
+/** The same for what does not wait. */
+export function refusalOf(run: () => unknown): string | undefined {
+  try {
+    run()
     return undefined
   } catch (error) {
     return (error as { code?: string }).code ?? String(error)

@@ -1,8 +1,7 @@
 // Single operations, as data: done on a model, on a database, and inside a transaction.
 
-import fc, { type Arbitrary } from 'fast-check'
 import type { Bucket, Bytes, Database, Transaction } from '../../lib/index.ts'
-import type { Model } from '../support/model.ts'
+import type { Model } from './model.ts'
 
 export type Operation =
   | { kind: 'put'; path: Bytes[]; key: Bytes; value: Buffer }
@@ -19,52 +18,6 @@ type Writable = Pick<
   delete(key: Bytes): unknown
   setSequence(value: bigint): unknown
 }
-
-const names = ['a', 'b', 'c', 'd'] as const
-const odd = [Buffer.from([0]), Buffer.from([0, 0]), Buffer.from([255]), Buffer.from([255, 255])]
-
-/** Few of them, so that operations meet; some are names of buckets too. */
-export const keys: Arbitrary<Bytes> = fc.oneof(
-  { weight: 8, arbitrary: fc.nat(40).map((n) => `key-${String(n).padStart(2, '0')}`) },
-  { weight: 2, arbitrary: fc.constantFrom(...odd) },
-  { weight: 1, arbitrary: fc.constantFrom(...names) },
-  { weight: 1, arbitrary: fc.nat(3).map((n) => Buffer.alloc(700 + n, 'long')) },
-)
-
-/** A path may lead through a name that is a key: then the operation is refused. */
-export const paths: Arbitrary<Bytes[]> = fc.array(fc.constantFrom<Bytes>(...names), {
-  minLength: 1,
-  maxLength: 3,
-})
-
-/** Empty, inline, more than a page, and a run of pages. */
-export const values: Arbitrary<Buffer> = fc
-  .tuple(fc.constantFrom(0, 1, 8, 30, 120, 250, 400, 1100, 4200), fc.nat(255))
-  .map(([size, byte]) => Buffer.alloc(size, byte))
-
-const sequences = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })
-
-export const operations: Arbitrary<Operation> = fc.oneof(
-  {
-    weight: 10,
-    arbitrary: fc.record({ kind: fc.constant('put'), path: paths, key: keys, value: values }),
-  },
-  {
-    weight: 5,
-    arbitrary: fc.record({ kind: fc.constant('delete'), path: paths, key: keys }),
-  },
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      kind: fc.constantFrom('createBucket', 'deleteBucket', 'nextSequence'),
-      path: paths,
-    }),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.record({ kind: fc.constant('setSequence'), path: paths, sequence: sequences }),
-  },
-) as Arbitrary<Operation>
 
 export function describeOperation(operation: Operation): string {
   const path = operation.path.map((name) => name.toString()).join('/')
@@ -110,14 +63,4 @@ function writableAt(target: Database | Transaction, path: Bytes[]): Writable {
   let bucket = target.bucket(first!) as unknown as Writable
   for (const name of rest) bucket = bucket.bucket(name) as unknown as Writable
   return bucket
-}
-
-/** The code of what is thrown, or undefined. */
-export function refusalOf(run: () => unknown): string | undefined {
-  try {
-    run()
-    return undefined
-  } catch (error) {
-    return (error as { code?: string }).code ?? String(error)
-  }
 }

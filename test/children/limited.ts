@@ -1,0 +1,37 @@
+// Writes and defragments until the limit of a file's size is met: limited <path> <phase>
+//
+// Started under `ulimit -f`. Writes one line of JSON: what happened, and what was acknowledged.
+
+import { open } from '../../lib/index.ts'
+
+const [path = '', phase = ''] = process.argv.slice(2)
+// Node resets what it inherits; without a handler the system ends a process at the limit.
+process.on('SIGXFSZ', () => {})
+
+const codeOf = (error: unknown): string => (error as { code?: string }).code ?? String(error)
+
+const db = await open(path, { checkpointBytes: 1 << 30 })
+const bucket = db.bucket('b')
+let acknowledged = 0
+const codes: string[] = []
+const attempt = async (run: () => Promise<unknown>): Promise<boolean> => {
+  try {
+    await run()
+    return true
+  } catch (error) {
+    codes.push(codeOf(error))
+    return false
+  }
+}
+
+const value = Buffer.alloc(4000, 'x')
+while (acknowledged < 1000) {
+  const written = await attempt(() => bucket.put(`k${acknowledged}`, value))
+  if (!written) break
+  acknowledged++
+  if (phase === 'checkpoint' && acknowledged % 10 === 0 && !(await attempt(() => db.checkpoint())))
+    break
+}
+const readable = bucket.count()
+await attempt(() => db.close())
+process.stdout.write(`${JSON.stringify({ acknowledged, readable, codes })}\n`)

@@ -1,0 +1,12 @@
+// Random numbers that are the same for the same seed.
+
+/** Integers from 0 to limit - 1 (mulberry32). */
+export function randomFrom(start: number): (limit: number) => number {
+  let state = start >>> 0
+  return (limit) => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * limit)
+  }
+}

@@ -1,8 +1,9 @@
 // Loads the addon and declares its verbs: the only module that touches the binary.
 //
-// Native exports verbs over opaque handles; the nouns live in TypeScript. Every verb throws HotboltError (it is given the
-// class by `setup`). Handles are typed below by brands only: native checks them again. Sequence numbers are numbers (a
-// database would need 285 years at a million transactions a second to reach 2^53).
+// Native exports verbs over opaque handles; the nouns live in TypeScript. Every verb throws
+// HotboltError (it is given the class by `setup`). Handles are typed below by brands only: native
+// checks them again. Sequence numbers are numbers: a database would need 285 years at a million
+// transactions a second to reach 2^53.
 
 import { createRequire } from 'node:module'
 import { existsSync } from 'node:fs'
@@ -40,7 +41,8 @@ export interface NativeOpenOptions {
 /** Called on the JS thread. */
 export interface StoreEvents {
   /**
-   * Everything up to `seq` is durable in the sense of the `sync` option; everything up to `syncedSeq`
+   * Everything up to `seq` is durable in the sense of the `sync` option; everything up to
+   * `syncedSeq`
    * has been synced.
    */
   readonly onDurable: (seq: number, syncedSeq: number) => void
@@ -112,7 +114,10 @@ export interface Binding {
   setup(errorClass: typeof HotboltError): void
 
   open(path: string, options: NativeOpenOptions, events: StoreEvents): Promise<StoreHandle>
-  /** Writes everything into the page file, removes the journal, releases the file. Waits for running checkpoints. */
+  /**
+   * Writes everything into the page file, removes the journal, releases the file. Waits for
+   * running checkpoints.
+   */
   close(store: StoreHandle): Promise<void>
   stats(store: StoreHandle): NativeStats
 
@@ -121,7 +126,9 @@ export interface Binding {
   rootBucket(): BucketHandle
 
   // Reads. A missing bucket reads as an empty one.
-  /** Bytes of the value in `scratch`, or -1 when missing, or a Buffer when it does not fit there. */
+  /**
+   * Bytes of the value in `scratch`, or -1 when missing, or a Buffer when it does not fit there.
+   */
   get(reader: Reader, bucket: BucketHandle, key: Bytes): number | Buffer
   /** Copies as much as fits into `target`; returns the value's length, or -1 when missing. */
   getInto(reader: Reader, bucket: BucketHandle, key: Bytes, target: Uint8Array): number
@@ -130,7 +137,8 @@ export interface Binding {
   sequence(reader: Reader, bucket: BucketHandle): bigint
   count(reader: Reader, bucket: BucketHandle, bounds: CursorBounds): number
 
-  // Writes. Through a store: a transaction of its own, visible at once; returns its sequence number.
+  // Writes. Through a store: a transaction of its own, visible at once; returns its sequence
+  // number.
   put(writer: Writer, bucket: BucketHandle, key: Bytes, value: Bytes): number
   remove(writer: Writer, bucket: BucketHandle, key: Bytes): number
   createBucket(writer: Writer, bucket: BucketHandle): number
@@ -146,9 +154,14 @@ export interface Binding {
   snapshot(store: StoreHandle): SnapshotHandle
   closeSnapshot(snapshot: SnapshotHandle): void
 
-  /** Begins a transaction over the newest state. `trackReads` for one that spans event-loop turns. */
+  /**
+   * Begins a transaction over the newest state. `trackReads` for one that spans event-loop turns.
+   */
   begin(store: StoreHandle, trackReads: boolean): TxHandle
-  /** Sequence number; -1: something it read was changed meanwhile, or its writes no longer apply. Ends it either way. */
+  /**
+   * Sequence number; -1: something it read was changed meanwhile, or its writes no longer apply.
+   * Ends it either way.
+   */
   commit(tx: TxHandle): number
   rollback(tx: TxHandle): void
 
@@ -161,7 +174,8 @@ export interface Binding {
     mode: 'entries' | 'keys' | 'buckets',
   ): CursorHandle
   /**
-   * Fills `slab` with keys and values back to back and `batchLengths` with their lengths; at most `limit` entries.
+   * Fills `slab` with keys and values back to back and `batchLengths` with their lengths; at
+   * most `limit` entries.
    * Returns the number of entries; 0 at the end; -n when the next entry needs a slab of n bytes.
    */
   read(cursor: CursorHandle, slab: Uint8Array, limit: number): number
@@ -169,7 +183,10 @@ export interface Binding {
 
   /** Makes the active memtable immutable and begins a new one. False when it was empty. */
   seal(store: StoreHandle): boolean
-  /** Merges the sealed memtables into the page file, on a worker; the new state is installed when it resolves. */
+  /**
+   * Merges the sealed memtables into the page file, on a worker; the new state is installed when
+   * it resolves.
+   */
   checkpoint(store: StoreHandle): Promise<{ readonly memtables: number; readonly bytes: number }>
 
   check(store: StoreHandle): Promise<NativeCheckReport>
@@ -180,13 +197,18 @@ export interface Binding {
     store: StoreHandle,
     options: { readonly fillPercent: number; readonly bytesPerSecond: number },
   ): Promise<DefragHandle>
-  /** Pins the page file's state; from here on sealed memtables are kept. JS thread, microseconds. */
+  /**
+   * Pins the page file's state; from here on sealed memtables are kept. JS thread, microseconds.
+   */
   defragPin(defrag: DefragHandle): void
   defragCopy(defrag: DefragHandle): Promise<void>
   defragProgress(defrag: DefragHandle): DefragProgress
   /** Seals the active memtable and replays everything that the new file lacks. */
   defragCatchUp(defrag: DefragHandle): Promise<{ readonly bytes: number; readonly entries: number }>
-  /** Syncs, renames over the database, syncs the directory. After it has resolved there is no way back. */
+  /**
+   * Syncs, renames over the database, syncs the directory. After it has resolved there is no way
+   * back.
+   */
   defragPublish(defrag: DefragHandle): Promise<void>
   /** The base of the store becomes the new file. JS thread, microseconds. */
   defragInstall(defrag: DefragHandle): void
@@ -194,7 +216,10 @@ export interface Binding {
   defragClean(defrag: DefragHandle): Promise<void>
   /** Makes a running defragCopy, defragCatchUp reject with ERR_ABORTED soon. */
   defragCancel(defrag: DefragHandle): void
-  /** Removes the temporary file and gives the kept memtables back to checkpoints. Nothing may be running. */
+  /**
+   * Removes the temporary file and gives the kept memtables back to checkpoints. Nothing may be
+   * running.
+   */
   defragAbort(defrag: DefragHandle): Promise<void>
 }
 
@@ -214,10 +239,9 @@ function load(): Binding {
   ]
   const path = process.env['HOTBOLT_ADDON'] ?? candidates.find((candidate) => existsSync(candidate))
   if (path === undefined) {
-    throw new HotboltError(
-      'ERR_INTERNAL',
-      `hotbolt has no binary for ${process.platform}-${process.arch}; looked for ${candidates.join(' and ')}`,
-    )
+    const platform = `${process.platform}-${process.arch}`
+    const looked = candidates.join(' and ')
+    throw new HotboltError('ERR_INTERNAL', `No binary for ${platform}; looked for ${looked}`)
   }
   const loaded = createRequire(import.meta.url)(path) as Binding
   const same =

@@ -63,7 +63,8 @@ constexpr const char* kErrorCodes[] = {
 #undef X
 };
 
-// The binary is never unloaded while a thread of ours may still run: environments stop their threads in their cleanup hook.
+// The binary is never unloaded while a thread of ours may still run: environments stop their
+// threads in their cleanup hook.
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   EnvState& state = EnvState::create(env);
   for (const Export& item : kExports) {
@@ -84,5 +85,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
 
 }  // namespace hotbolt
 
-static Napi::Object init_hotbolt(Napi::Env env, Napi::Object exports) { return hotbolt::init(env, exports); }
+static Napi::Object init_hotbolt(Napi::Env env, Napi::Object exports) {
+  return hotbolt::init(env, exports);
+}
 NODE_API_MODULE(hotbolt, init_hotbolt)

@@ -8,7 +8,8 @@ BytesArgument::BytesArgument(napi_env env, napi_value value) {
   // Strings first: the status tells the type without a call of its own.
   napi_status status = napi_get_value_string_utf8(env, value, stack_, sizeof stack_, &length);
   if (status == napi_ok) {
-    // A result that fills the buffer may have been cut (up to 3 bytes before its end, at a character).
+    // A result that fills the buffer may have been cut (up to 3 bytes before its end, at a
+    // character).
     if (length < sizeof stack_ - 4) {
       bytes_ = {stack_, length};
       return;
@@ -117,7 +118,9 @@ ObjectBuilder& ObjectBuilder::number(const char* name, double number) {
   return value(name, make_number(env_, number));
 }
 
-ObjectBuilder& ObjectBuilder::boolean(const char* name, bool boolean) { return value(name, make_bool(env_, boolean)); }
+ObjectBuilder& ObjectBuilder::boolean(const char* name, bool boolean) {
+  return value(name, make_bool(env_, boolean));
+}
 
 ObjectBuilder& ObjectBuilder::string(const char* name, const std::string& text) {
   napi_value string;

@@ -1,5 +1,5 @@
-// Arguments of verbs, decoded once. TypeScript has validated and explained them; native still proves every type, since a wrong
-// one must be an error and not a crash.
+// Arguments of verbs, decoded once. TypeScript has validated and explained them; native still
+// proves every type, since a wrong one must be an error and not a crash.
 #pragma once
 
 #include <array>
@@ -15,7 +15,8 @@ namespace hotbolt {
   throw Error(ErrorCode::ERR_INVALID_ARGUMENT, std::string("expected ") + expected);
 }
 
-// A key or value: the UTF-8 bytes of a string, or the bytes of a Uint8Array (a view: valid during the call).
+// A key or value: the UTF-8 bytes of a string, or the bytes of a Uint8Array (a view: valid during
+// the call).
 class BytesArgument {
  public:
   BytesArgument(napi_env env, napi_value value);
@@ -40,7 +41,8 @@ template <size_t kCount>
 std::array<napi_value, kCount> get_arguments(napi_env env, napi_callback_info info) {
   std::array<napi_value, kCount> arguments;
   size_t count = kCount;
-  napi_get_cb_info(env, info, &count, arguments.data(), nullptr, nullptr);  // missing ones become undefined
+  napi_get_cb_info(env, info, &count, arguments.data(), nullptr,
+                   nullptr);  // missing ones become undefined
   return arguments;
 }
 

@@ -1,4 +1,5 @@
-// Verbs of iteration: a cursor fills a slab with a batch of entries, so that a scan crosses the border once per batch.
+// Verbs of iteration: a cursor fills a slab with a batch of entries, so that a scan crosses the
+// border once per batch.
 #include "binding/handle.h"
 #include "binding/verbs.h"
 
@@ -8,8 +9,8 @@ namespace {
 
 enum class Mode : uint8_t { kEntries, kKeys, kBuckets };
 
-// Walks a state that its snapshot pins. Closing the store closes the snapshot, and with it the ground under `bucket`: every
-// use proves that it is open first.
+// Walks a state that its snapshot pins. Closing the store closes the snapshot, and with it the
+// ground under `bucket`: every use proves that it is open first.
 struct CursorHandle : Handle {
   static constexpr HandleTag kTag = HandleTag::kCursor;
   CursorHandle() : Handle(kTag) {}
@@ -76,7 +77,8 @@ void attach(CursorHandle& cursor, Handle& reader) {
     } else {
       throw_argument("a store, snapshot or transaction");
     }
-    cursor.bucket = BucketView::at(cursor.snapshot->view(), cursor.snapshot->seq(), cursor.ref.path);
+    cursor.bucket =
+        BucketView::at(cursor.snapshot->view(), cursor.snapshot->seq(), cursor.ref.path);
   }
   cursor.cursor.emplace(cursor.bucket, cursor.bounds, cursor.reverse);
 }
@@ -103,7 +105,8 @@ int64_t fill(CursorHandle& handle, WritableBytes slab, uint32_t limit, uint32_t*
     count++;
   }
   if (count > 0 && handle.update != nullptr) {
-    handle.reached.assign(slab.data + used - lengths[2 * count - 1] - lengths[2 * count - 2], lengths[2 * count - 2]);
+    handle.reached.assign(slab.data + used - lengths[2 * count - 1] - lengths[2 * count - 2],
+                          lengths[2 * count - 2]);
   }
   return count;
 }
@@ -131,7 +134,8 @@ napi_value read(napi_env env, napi_callback_info info) {
     if (handle.update != nullptr && handle.update->closed()) throw Error(ErrorCode::ERR_TX_CLOSED);
     if (handle.snapshot->closed()) throw Error(ErrorCode::ERR_CLOSED, "the snapshot is closed");
     uint64_t most = std::min<uint64_t>(get_unsigned(env, limit), EnvState::kBatchEntries);
-    int64_t count = fill(handle, WritableBytes(env, slab), static_cast<uint32_t>(most), EnvState::of(env).batch_lengths());
+    int64_t count = fill(handle, WritableBytes(env, slab), static_cast<uint32_t>(most),
+                         EnvState::of(env).batch_lengths());
     return make_number(env, double(count));
   });
 }

@@ -27,7 +27,8 @@ napi_value defrag_prepare(napi_env env, napi_callback_info info) {
     double fill = get_number(env, get_property(env, options, "fillPercent"));
     if (!(fill >= 0.1 && fill <= 1.0)) throw_argument("fillPercent from 0.1 to 1.0");
     uint64_t rate = get_unsigned(env, get_property(env, options, "bytesPerSecond"));
-    auto defrag = std::make_shared<Defrag>(store, DefragOptions{.fill = fill, .bytes_per_second = rate});
+    auto defrag =
+        std::make_shared<Defrag>(store, DefragOptions{.fill = fill, .bytes_per_second = rate});
     // The freelist is read here: on the thread of the checkpoints.
     auto work = [=] { defrag->prepare(); };
     return run_task(env, store->worker(), work, [=](napi_env) {

@@ -23,14 +23,16 @@ void Mailbox::close() {
 EnvState::EnvState(napi_env env) : env_(env) {
   napi_value name;
   napi_create_string_utf8(env, "hotbolt", NAPI_AUTO_LENGTH, &name);
-  napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this, on_wake, &mailbox_->wake_);
+  napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this,
+                                  on_wake, &mailbox_->wake_);
   napi_unref_threadsafe_function(env, mailbox_->wake_);
 
   napi_value buffer;
   napi_create_buffer(env, kScratchBytes, reinterpret_cast<void**>(&scratch_), &buffer);
   napi_create_reference(env, buffer, 1, &scratch_ref_);
   napi_value memory, lengths;
-  napi_create_arraybuffer(env, kBatchEntries * 2 * sizeof(uint32_t), reinterpret_cast<void**>(&batch_lengths_), &memory);
+  napi_create_arraybuffer(env, kBatchEntries * 2 * sizeof(uint32_t),
+                          reinterpret_cast<void**>(&batch_lengths_), &memory);
   napi_create_typedarray(env, napi_uint32_array, kBatchEntries * 2, memory, 0, &lengths);
   napi_create_reference(env, lengths, 1, &batch_lengths_ref_);
 }
@@ -38,7 +40,8 @@ EnvState::EnvState(napi_env env) : env_(env) {
 EnvState& EnvState::create(napi_env env) {
   auto* state = new EnvState(env);
   napi_set_instance_data(
-      env, state, [](napi_env, void* data, void*) { delete static_cast<EnvState*>(data); }, nullptr);
+      env, state, [](napi_env, void* data, void*) { delete static_cast<EnvState*>(data); },
+      nullptr);
   napi_add_env_cleanup_hook(env, on_cleanup, state);
   return *state;
 }
@@ -127,7 +130,8 @@ void EnvState::begin_work() {
 }
 
 void EnvState::end_work() {
-  if (--work_ == 0 && mailbox_->wake_ != nullptr) napi_unref_threadsafe_function(env_, mailbox_->wake_);
+  if (--work_ == 0 && mailbox_->wake_ != nullptr)
+    napi_unref_threadsafe_function(env_, mailbox_->wake_);
 }
 
 }  // namespace hotbolt

@@ -1,13 +1,16 @@
-// What one Node environment (the main thread, or one worker thread) holds: the error class, the mailbox that other threads post
-// results to, the shared buffers, the open stores.
+// What one Node environment (the main thread, or one worker thread) holds: the error class, the
+// mailbox that other threads post results to, the shared buffers, the open stores.
 //
 // Lifetime rules:
 //  1. There are no globals: everything hangs on the environment's instance data.
-//  2. Other threads touch the environment through the Mailbox only, which outlives it by reference count; once the environment
+//  2. Other threads touch the environment through the Mailbox only, which outlives it by reference
+//  count; once the environment
 //     is gone, what is posted is dropped.
-//  3. The cleanup hook stops the threads of all open stores (joining them) before it closes the mailbox, so that no task can run
+//  3. The cleanup hook stops the threads of all open stores (joining them) before it closes the
+//  mailbox, so that no task can run
 //     after it. It is registered last and so runs first; finalizers of handles run after it.
-//  4. A task's captured handles are released on the JS thread: they travel back through the mailbox with the result.
+//  4. A task's captured handles are released on the JS thread: they travel back through the mailbox
+//  with the result.
 //  5. Pending work keeps the event loop alive; an idle store does not.
 #pragma once
 

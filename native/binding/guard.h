@@ -1,4 +1,5 @@
-// The border of exceptions on the JS thread: runs a verb, turns Error into a thrown HotboltError. The only catch there.
+// The border of exceptions on the JS thread: runs a verb, turns Error into a thrown HotboltError.
+// The only catch there.
 #pragma once
 
 #include <new>

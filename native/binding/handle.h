@@ -1,5 +1,6 @@
-// Opaque handles: a tagged box behind a JS external. The tag is proven on every use. A handle's finalizer drops its reference
-// on the JS thread; everything stays alive until the last handle, cursor or task lets go.
+// Opaque handles: a tagged box behind a JS external. The tag is proven on every use. A handle's
+// finalizer drops its reference on the JS thread; everything stays alive until the last handle,
+// cursor or task lets go.
 #pragma once
 
 #include <memory>
@@ -36,7 +37,8 @@ struct StoreHandle : Handle {
 
 struct SnapshotHandle : Handle {
   static constexpr HandleTag kTag = HandleTag::kSnapshot;
-  explicit SnapshotHandle(std::shared_ptr<Snapshot> snapshot) : Handle(kTag), snapshot(std::move(snapshot)) {}
+  explicit SnapshotHandle(std::shared_ptr<Snapshot> snapshot)
+      : Handle(kTag), snapshot(std::move(snapshot)) {}
   std::shared_ptr<Snapshot> snapshot;
 };
 
@@ -63,7 +65,8 @@ struct DefragHandle : Handle {
 inline napi_value wrap_handle(napi_env env, std::unique_ptr<Handle> handle) {
   napi_value external;
   napi_status status = napi_create_external(
-      env, handle.get(), [](napi_env, void* data, void*) { delete static_cast<Handle*>(data); }, nullptr, &external);
+      env, handle.get(), [](napi_env, void* data, void*) { delete static_cast<Handle*>(data); },
+      nullptr, &external);
   if (status != napi_ok) throw Error(ErrorCode::ERR_INTERNAL, "could not create a handle");
   handle.release();
   return external;
@@ -71,7 +74,8 @@ inline napi_value wrap_handle(napi_env env, std::unique_ptr<Handle> handle) {
 
 inline Handle& any_handle(napi_env env, napi_value value) {
   void* data = nullptr;
-  if (napi_get_value_external(env, value, &data) != napi_ok || data == nullptr) throw_argument("a handle of hotbolt");
+  if (napi_get_value_external(env, value, &data) != napi_ok || data == nullptr)
+    throw_argument("a handle of hotbolt");
   return *static_cast<Handle*>(data);
 }
 

@@ -32,7 +32,8 @@ void settle(EnvState& state, Task& task) noexcept {
 
 }  // namespace
 
-napi_value run_task(napi_env env, Worker& worker, std::function<void()> work, std::function<napi_value(napi_env)> finish) {
+napi_value run_task(napi_env env, Worker& worker, std::function<void()> work,
+                    std::function<napi_value(napi_env)> finish) {
   EnvState& state = EnvState::of(env);
   auto task = std::make_shared<Task>();
   task->work = std::move(work);

@@ -7,9 +7,10 @@
 
 namespace hotbolt {
 
-// Runs `work` on `worker`, then `finish` on the JS thread, whose value the promise gets. Whatever either throws rejects it.
-// What the functions capture is released on the JS thread.
-napi_value run_task(napi_env env, Worker& worker, std::function<void()> work, std::function<napi_value(napi_env)> finish);
+// Runs `work` on `worker`, then `finish` on the JS thread, whose value the promise gets. Whatever
+// either throws rejects it. What the functions capture is released on the JS thread.
+napi_value run_task(napi_env env, Worker& worker, std::function<void()> work,
+                    std::function<napi_value(napi_env)> finish);
 
 napi_value rejected_promise(napi_env env, const Error& error);
 

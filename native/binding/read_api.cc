@@ -21,14 +21,16 @@ const BucketView& resolve(Handle& reader, BucketRef& ref) {
 }
 
 void note_value_read(Handle& reader, const BucketRef& ref, Bytes key) {
-  if (reader.tag == HandleTag::kUpdate) static_cast<UpdateHandle&>(reader).update->read_value(ref, key);
+  if (reader.tag == HandleTag::kUpdate)
+    static_cast<UpdateHandle&>(reader).update->read_value(ref, key);
 }
 
 void note_bucket_read(Handle& reader, const BucketRef& ref) {
   if (reader.tag == HandleTag::kUpdate) static_cast<UpdateHandle&>(reader).update->read_bucket(ref);
 }
 
-std::optional<Bytes> look_up(napi_env env, napi_value reader_value, napi_value bucket_value, napi_value key_value) {
+std::optional<Bytes> look_up(napi_env env, napi_value reader_value, napi_value bucket_value,
+                             napi_value key_value) {
   Handle& reader = any_handle(env, reader_value);
   BucketRef& ref = get_handle<BucketHandle>(env, bucket_value).ref;
   BytesArgument key(env, key_value);
@@ -44,10 +46,12 @@ napi_value bucket(napi_env env, napi_callback_info info) {
   return guard(env, [&] {
     auto [parent, name] = get_arguments<2>(env, info);
     auto handle = std::make_unique<BucketHandle>();
-    if (!is_undefined(env, parent)) handle->ref.path = get_handle<BucketHandle>(env, parent).ref.path;
+    if (!is_undefined(env, parent))
+      handle->ref.path = get_handle<BucketHandle>(env, parent).ref.path;
     BytesArgument bytes(env, name);
     require_key(bytes.bytes());
-    if (handle->ref.path.size() == kDepthMax) throw_argument("at most 254 buckets inside each other");
+    if (handle->ref.path.size() == kDepthMax)
+      throw_argument("at most 254 buckets inside each other");
     handle->ref.path.emplace_back(bytes.bytes());
     return wrap_handle(env, std::move(handle));
   });
@@ -60,7 +64,8 @@ napi_value root_bucket(napi_env env, napi_callback_info) {
 napi_value snapshot(napi_env env, napi_callback_info info) {
   return guard(env, [&] {
     auto [store] = get_arguments<1>(env, info);
-    return wrap_handle(env, std::make_unique<SnapshotHandle>(get_handle<StoreHandle>(env, store).store->snapshot()));
+    return wrap_handle(env, std::make_unique<SnapshotHandle>(
+                                get_handle<StoreHandle>(env, store).store->snapshot()));
   });
 }
 

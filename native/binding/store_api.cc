@@ -17,7 +17,9 @@ SyncMode get_sync_mode(napi_env env, napi_value value) {
 }
 
 StoreOptions get_open_options(napi_env env, napi_value object) {
-  auto number = [&](const char* name) { return get_unsigned(env, get_property(env, object, name)); };
+  auto number = [&](const char* name) {
+    return get_unsigned(env, get_property(env, object, name));
+  };
   StoreOptions options;
   options.read_only = get_bool(env, get_property(env, object, "readOnly"));
   options.create = get_bool(env, get_property(env, object, "create"));
@@ -168,7 +170,8 @@ napi_value checkpoint(napi_env env, napi_callback_info info) {
   });
 }
 
-// On the checkpoints' worker, so that none commits meanwhile and the freelist is the one of the state that is audited.
+// On the checkpoints' worker, so that none commits meanwhile and the freelist is the one of the
+// state that is audited.
 napi_value check(napi_env env, napi_callback_info info) {
   return guard(env, [&] {
     auto [handle] = get_arguments<1>(env, info);
@@ -176,7 +179,8 @@ napi_value check(napi_env env, napi_callback_info info) {
     store->require_open();
     auto report = std::make_shared<CheckReport>();
     auto work = [=] { *report = store->run_check(); };
-    return run_task(env, store->worker(), work, [=](napi_env) { return report_object(env, *report); });
+    return run_task(env, store->worker(), work,
+                    [=](napi_env) { return report_object(env, *report); });
   });
 }
 

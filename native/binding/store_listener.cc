@@ -33,14 +33,18 @@ void JsStoreListener::deliver_durable(EnvState& state) {
   call(state, "onDurable", {seq, synced});
 }
 
-void JsStoreListener::call(EnvState& state, const char* name, std::initializer_list<napi_value> arguments) {
+void JsStoreListener::call(EnvState& state, const char* name,
+                           std::initializer_list<napi_value> arguments) {
   if (events_ == nullptr) return;
   napi_env env = state.env();
   napi_value events, function, exception;
   napi_get_reference_value(env, events_, &events);
   if (napi_get_named_property(env, events, name, &function) != napi_ok) return;
-  if (napi_call_function(env, events, function, arguments.size(), arguments.begin(), nullptr) == napi_ok) return;
-  if (napi_get_and_clear_last_exception(env, &exception) == napi_ok) napi_fatal_exception(env, exception);
+  if (napi_call_function(env, events, function, arguments.size(), arguments.begin(), nullptr) ==
+      napi_ok)
+    return;
+  if (napi_get_and_clear_last_exception(env, &exception) == napi_ok)
+    napi_fatal_exception(env, exception);
 }
 
 void JsStoreListener::await(Seq seq) {

@@ -1,4 +1,5 @@
-// Carries a store's acknowledgements from the journal thread to JavaScript, and keeps the event loop alive while one is due.
+// Carries a store's acknowledgements from the journal thread to JavaScript, and keeps the event
+// loop alive while one is due.
 #pragma once
 
 #include <atomic>
@@ -19,12 +20,14 @@ class JsStoreListener : public StoreListener, public std::enable_shared_from_thi
   // --- JS thread ---
   void await(Seq seq);         // an acknowledgement up to `seq` is due
   void await_synced(Seq seq);  // a sync up to `seq` is due
-  void release();       // no more calls
+  void release();              // no more calls
 
  private:
   void deliver_durable(EnvState& state);
   void call(EnvState& state, const char* name, std::initializer_list<napi_value> arguments);
-  bool is_waiting_over() const { return delivered_ >= awaited_ && delivered_synced_ >= awaited_synced_; }
+  bool is_waiting_over() const {
+    return delivered_ >= awaited_ && delivered_synced_ >= awaited_synced_;
+  }
   void start_waiting();
   void stop_waiting(EnvState& state);
 

@@ -10,13 +10,14 @@ using Verb = napi_value(napi_env env, napi_callback_info info);
 // store_api.cc
 Verb setup, open, close, stats, seal, checkpoint, check, submit, force_sync, memtable_bytes;
 // read_api.cc
-Verb bucket, root_bucket, snapshot, close_snapshot, get, get_into, has, bucket_exists, sequence, count;
+Verb bucket, root_bucket, snapshot, close_snapshot, get, get_into, has, bucket_exists, sequence,
+    count;
 // write_api.cc
 Verb put, remove, create_bucket, delete_bucket, set_sequence, begin, commit, rollback;
 // cursor_api.cc
 Verb cursor, read, close_cursor;
 // defrag_api.cc
-Verb defrag_prepare, defrag_pin, defrag_copy, defrag_progress, defrag_catch_up, defrag_publish, defrag_install, defrag_clean,
-    defrag_cancel, defrag_abort;
+Verb defrag_prepare, defrag_pin, defrag_copy, defrag_progress, defrag_catch_up, defrag_publish,
+    defrag_install, defrag_clean, defrag_cancel, defrag_abort;
 
 }  // namespace hotbolt::verbs

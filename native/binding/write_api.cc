@@ -6,9 +6,11 @@ namespace hotbolt::verbs {
 
 namespace {
 
-// Calls `verb` with what the writer handle holds, a Store or an Update. Returns the sequence number, 0 inside an update.
+// Calls `verb` with what the writer handle holds, a Store or an Update. Returns the sequence
+// number, 0 inside an update.
 template <typename StoreVerb, typename UpdateVerb>
-napi_value write_through(napi_env env, napi_value writer, StoreVerb&& store_verb, UpdateVerb&& update_verb) {
+napi_value write_through(napi_env env, napi_value writer, StoreVerb&& store_verb,
+                         UpdateVerb&& update_verb) {
   Handle& handle = any_handle(env, writer);
   Seq seq = 0;
   if (handle.tag == HandleTag::kStore) {

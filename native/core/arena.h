@@ -1,8 +1,9 @@
 // Memory that is taken in small pieces and given back all at once: what a memtable is made of.
 //
-// Chunks start at 4 KiB and double up to 1 MiB, so that a store with ten records costs one page and a busy one few calls
-// of the allocator. What is larger than a quarter of the next chunk gets an allocation of its own, so that it cannot
-// waste the rest of a chunk. Destructors of what is made here never run. Not thread-safe.
+// Chunks start at 4 KiB and double up to 1 MiB, so that a store with ten records costs one page and
+// a busy one few calls of the allocator. What is larger than a quarter of the next chunk gets an
+// allocation of its own, so that it cannot waste the rest of a chunk. Destructors of what is made
+// here never run. Not thread-safe.
 #pragma once
 
 #include <cstddef>

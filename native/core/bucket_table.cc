@@ -13,8 +13,8 @@ namespace {
 // An empty view may point nowhere, which memcpy must not be given.
 uint64_t prefix_of(Bytes key) { return key.empty() ? 0 : key_prefix(key); }
 
-// The first slot in [from, count) whose prefix is >= `prefix`. Without branches that depend on the keys: random lookups
-// would mispredict half of them.
+// The first slot in [from, count) whose prefix is >= `prefix`. Without branches that depend on the
+// keys: random lookups would mispredict half of them.
 uint32_t lower_prefix(const TableNode& node, uint32_t from, uint64_t prefix) {
   const uint64_t* base = node.prefixes + from;
   uint32_t left = node.count - from;
@@ -27,8 +27,8 @@ uint32_t lower_prefix(const TableNode& node, uint32_t from, uint64_t prefix) {
   return slot + (left == 1 && *base < prefix);
 }
 
-// Fetches the lines that a search of the node may read, all at once: one after the other, as the search finds out which it
-// needs, they cost a memory latency each.
+// Fetches the lines that a search of the node may read, all at once: one after the other, as the
+// search finds out which it needs, they cost a memory latency each.
 void prefetch(const void* node) {
 #if defined(__GNUC__)
   constexpr size_t kLineSize = 64;
@@ -86,7 +86,8 @@ void move_slots(TableNode& source, uint32_t from, TableNode& target) {
   source.count = from;
 }
 
-// Where a full node is cut: in the middle, or at its end when what comes is the table's greatest key.
+// Where a full node is cut: in the middle, or at its end when what comes is the table's greatest
+// key.
 uint32_t split_point(bool at_right_edge) {
   return at_right_edge ? kTableNodeSlots : kTableNodeSlots / 2;
 }

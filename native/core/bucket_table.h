@@ -13,7 +13,8 @@
 namespace hotbolt {
 
 inline constexpr uint32_t kTableNodeSlots = 64;
-inline constexpr uint32_t kTableHeightMax = 16;  // branches have 32 children or more, but for those at the right edge
+inline constexpr uint32_t kTableHeightMax =
+    16;  // branches have 32 children or more, but for those at the right edge
 
 struct TableNode {
   uint32_t count = 0;

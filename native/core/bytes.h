@@ -1,6 +1,7 @@
 // Views of bytes, their order, and little-endian loads and stores.
 //
-// The file format is little-endian always; loads are unaligned on purpose (inline buckets put pages at any address).
+// The file format is little-endian always; loads are unaligned on purpose (inline buckets put pages
+// at any address).
 #pragma once
 
 #include <bit>
@@ -14,7 +15,8 @@ namespace hotbolt {
 
 static_assert(std::endian::native == std::endian::little, "only little-endian hosts are supported");
 
-// Bytes that somebody else owns. std::string_view compares as unsigned bytes, which is bbolt's key order.
+// Bytes that somebody else owns. std::string_view compares as unsigned bytes, which is bbolt's key
+// order.
 using Bytes = std::string_view;
 
 template <typename Integer>
@@ -29,8 +31,8 @@ inline void store(void* to, Integer value) noexcept {
   std::memcpy(to, &value, sizeof value);
 }
 
-// The first 8 bytes of a key as a number that sorts like the key (shorter keys are padded with zeros, so equal
-// prefixes still need the full comparison).
+// The first 8 bytes of a key as a number that sorts like the key (shorter keys are padded with
+// zeros, so equal prefixes still need the full comparison).
 inline uint64_t key_prefix(Bytes key) noexcept {
   uint64_t prefix = 0;
   std::memcpy(&prefix, key.data(), key.size() < 8 ? key.size() : 8);

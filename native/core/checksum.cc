@@ -1,5 +1,5 @@
-// FNV-1a and CRC-32C. The CRC has three bodies: x86's SSE4.2 instruction, the one of ARMv8, and slice-by-8 tables for
-// everything else; which one runs is decided once, at the first call.
+// FNV-1a and CRC-32C. The CRC has three bodies: x86's SSE4.2 instruction, the one of ARMv8, and
+// slice-by-8 tables for everything else; which one runs is decided once, at the first call.
 #include "core/checksum.h"
 
 #include <array>

@@ -8,7 +8,8 @@ namespace hotbolt {
 
 namespace {
 
-// Kept free besides the estimate of the copy, so that the journal and other files on the disk can go on growing.
+// Kept free besides the estimate of the copy, so that the journal and other files on the disk can
+// go on growing.
 constexpr uint64_t kReserveBytes = 16 << 20;
 
 constexpr uint64_t kPollUs = 200;
@@ -31,15 +32,17 @@ void Defrag::require_space() {
   uint64_t needed = total_bytes_ + total_bytes_ / 10 + kReserveBytes;
   uint64_t available = store_->files_.free_space_bytes(directory_of(store_->path_));
   if (available >= needed) return;
-  throw Error(ErrorCode::ERR_NO_SPACE, "a defragmentation needs about " + std::to_string(needed) + " bytes beside " +
-                                           store_->path_ + ", " + std::to_string(available) + " are available")
+  throw Error(ErrorCode::ERR_NO_SPACE, "a defragmentation needs about " + std::to_string(needed) +
+                                           " bytes beside " + store_->path_ + ", " +
+                                           std::to_string(available) + " are available")
       .with_path(store_->path_);
 }
 
 void Defrag::prepare() {
   require_space();
   temp_path_ = defrag_path(store_->files_, store_->path_);
-  target_ = PageFile::create_empty(store_->files_, temp_path_, store_->file_->page_size(), store_->file_->status());
+  target_ = PageFile::create_empty(store_->files_, temp_path_, store_->file_->page_size(),
+                                   store_->file_->status());
 }
 
 void Defrag::pin() {
@@ -51,8 +54,8 @@ void Defrag::pin() {
 }
 
 void Defrag::copy() {
-  bulk_copy(*pinned_, target_, {.database_id = store_->database_id_, .journal_seq = covered_}, options_.fill, pacer_,
-            progress_);
+  bulk_copy(*pinned_, target_, {.database_id = store_->database_id_, .journal_seq = covered_},
+            options_.fill, pacer_, progress_);
   pinned_.reset();
 }
 
@@ -89,9 +92,9 @@ void Defrag::run_catch_up(CatchUp& round) {
       store_->files_.sleep_us(kPollUs);
     }
     JournalDirectory journal = list_journal(store_->files_, store_->path_);
-    ReplayResult result =
-        replay_into_file(store_->files_, journal.segments, covered_, round.journal_until, target_,
-                         store_->database_id_, options_.fill, store_->options_.checkpoint_bytes, pacer_);
+    ReplayResult result = replay_into_file(
+        store_->files_, journal.segments, covered_, round.journal_until, target_,
+        store_->database_id_, options_.fill, store_->options_.checkpoint_bytes, pacer_);
     round.bytes += result.bytes;
     round.transactions += result.transactions;
     covered_ = result.last_seq;
@@ -117,7 +120,8 @@ void Defrag::publish() {
   try {
     store_->files_.sync_directory(directory_of(store_->path_));
   } catch (const Error& error) {
-    store_->poison(error);  // which file a crash would leave is unknown; opening again is right with either
+    store_->poison(
+        error);  // which file a crash would leave is unknown; opening again is right with either
     throw;
   }
 }
@@ -149,7 +153,8 @@ void Defrag::abort() {
   pinned_.reset();
   if (target_ == nullptr || published_) return;
   store_->files_.remove(temp_path_);
-  // The file has no name any more: emptied in steps so that freeing its blocks does not delay the journal.
+  // The file has no name any more: emptied in steps so that freeing its blocks does not delay the
+  // journal.
   Pacer pacer(store_->files_, store_->latency_, 0);
   auto target = std::exchange(target_, nullptr);
   target->retire(pacer);

@@ -1,5 +1,6 @@
-// One online defragmentation: the verbs behind the phases that TypeScript orders. DESIGN: copy a pinned state into a new file,
-// replay what was written meanwhile until little is left, rename, and let the store's base become the new file.
+// One online defragmentation: the verbs behind the phases that TypeScript orders. DESIGN: copy a
+// pinned state into a new file, replay what was written meanwhile until little is left, rename, and
+// let the store's base become the new file.
 //
 //   prepare (worker)     disk space, temporary file: same directory, O_EXCL, same mode and owner, locked from the start
 //   pin (owner)          the page file's state S; from here on sealed memtables are kept, journal segments newer than S too
@@ -10,8 +11,9 @@
 //   install (owner)      one turn: the base becomes the new file, memtables that it holds are dropped
 //   clean (copier)       recycle journal segments; the old file is emptied when its last reader ends
 //
-// Both files carry the same database id and each its own mark, and no segment that either needs is recycled before the directory is
-// synced: whichever of the two a crash leaves under the path, its mark plus the journal give the same state.
+// Both files carry the same database id and each its own mark, and no segment that either needs is
+// recycled before the directory is synced: whichever of the two a crash leaves under the path, its
+// mark plus the journal give the same state.
 #pragma once
 
 #include "core/bulk_copier.h"
@@ -38,16 +40,16 @@ class Defrag : public std::enable_shared_from_this<Defrag> {
   Defrag(std::shared_ptr<Store> store, DefragOptions options);
   ~Defrag();
 
-  void prepare();  // copier
-  void pin();      // owner
-  void copy();     // copier
-  CatchUp begin_catch_up();         // owner
-  void run_catch_up(CatchUp& round);  // copier
-  void publish();  // copier
-  void install();  // owner
-  void clean();    // copier
+  void prepare();                              // copier
+  void pin();                                  // owner
+  void copy();                                 // copier
+  CatchUp begin_catch_up();                    // owner
+  void run_catch_up(CatchUp& round);           // copier
+  void publish();                              // copier
+  void install();                              // owner
+  void clean();                                // copier
   void cancel() noexcept { pacer_.cancel(); }  // any thread
-  void abort();    // copier: removes the temporary file
+  void abort();                                // copier: removes the temporary file
   void release();  // owner, after abort(): the kept memtables go back to checkpoints
 
   // owner

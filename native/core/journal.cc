@@ -1,4 +1,5 @@
-// Group commit: two buffers, one thread. Files are journal_segments.cc's business, the format is in journal_reader.h.
+// Group commit: two buffers, one thread. Files are journal_segments.cc's business, the format is in
+// journal_reader.h.
 #include "core/journal.h"
 
 #include <algorithm>
@@ -17,9 +18,9 @@ constexpr std::chrono::seconds kIdleTime{2};
 
 }  // namespace
 
-Journal::Journal(FileSystem& files, std::string path, JournalOptions options, JournalBinding binding,
-                 Seq last_seq, uint64_t first_segment, JournalListener& listener,
-                 std::shared_ptr<SyncLatency> latency)
+Journal::Journal(FileSystem& files, std::string path, JournalOptions options,
+                 JournalBinding binding, Seq last_seq, uint64_t first_segment,
+                 JournalListener& listener, std::shared_ptr<SyncLatency> latency)
     : files_(files),
       options_(options),
       listener_(listener),
@@ -253,7 +254,8 @@ size_t Journal::fitting_end(size_t from, uint64_t room, Seq& last) const {
 }
 
 void Journal::write_run(const std::shared_ptr<Segment>& segment, size_t from, size_t to, Seq last) {
-  // There is always room for the header before the frame: the block at the buffer's start, or frames that are written.
+  // There is always room for the header before the frame: the block at the buffer's start, or
+  // frames that are written.
   const size_t begin = segment->used == 0 ? from - kSegmentBlockSize : from;
   if (segment->used == 0) make_header(begin, *segment, from);
   if (unsynced_.empty()) unsynced_since_ = Clock::now();

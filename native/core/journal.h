@@ -1,14 +1,16 @@
-// The journal: an append-only record of transactions in segment files beside the database, with group commit.
+// The journal: an append-only record of transactions in segment files beside the database, with
+// group commit.
 //
 // See journal_reader.h for the format. Two roles, two classes of threads:
 //   owner (JS) thread: append() copies a transaction into the pending buffer; submit() wakes the journal thread.
 //   journal thread: takes everything pending, fills in the checksum chain, writes it with one call, syncs once, and calls
 //   the listener. While it syncs the owner goes on appending to the other buffer.
 //
-// Segments are written full of zeros before they are used (so that a sync commits no metadata) and recycled. The first is
-// small; sizes grow with the traffic (256 KiB, 1, 4, 16, up to 64 MiB); the next one is prepared by a helper thread
-// when the current one is half full, with bounded dirty pages, so that no append waits for it unless it must.
-// An idle journal keeps at most one small segment, no thread (after a few seconds) and no buffers.
+// Segments are written full of zeros before they are used (so that a sync commits no metadata) and
+// recycled. The first is small; sizes grow with the traffic (256 KiB, 1, 4, 16, up to 64 MiB); the
+// next one is prepared by a helper thread when the current one is half full, with bounded dirty
+// pages, so that no append waits for it unless it must. An idle journal keeps at most one small
+// segment, no thread (after a few seconds) and no buffers.
 //
 // A group, step by step (journal thread):
 //   1. take the pending buffer                             (under the mutex; the owner goes on with the other buffer)
@@ -57,10 +59,10 @@ struct JournalOptions {
 class JournalListener {
  public:
   virtual ~JournalListener() = default;
-  // All transactions up to `seq` have survived what SyncMode promises. A forced sync calls it too, maybe with the same
-  // `seq` again: then Journal::synced_seq() has reached it.
+  // All transactions up to `seq` have survived what SyncMode promises. A forced sync calls it too,
+  // maybe with the same `seq` again: then Journal::synced_seq() has reached it.
   virtual void on_durable(Seq seq) noexcept = 0;
-  virtual void on_failure(const Error& error) noexcept = 0;     // once
+  virtual void on_failure(const Error& error) noexcept = 0;  // once
   // How long an acknowledgement is to be held back now (back-pressure), in microseconds.
   virtual uint64_t hold_back_us() noexcept { return 0; }
 };
@@ -77,33 +79,37 @@ class JournalSegments;  // journal_segments.h
 
 class Journal {
  public:
-  // `path` is the database file's resolved path; segments are `<path>-journal-<number, 8 digits>`. Nothing is created
-  // before the first append. The next transaction gets `last_seq` + 1. `first_segment` is a number not in use.
-  Journal(FileSystem& files, std::string path, JournalOptions options, JournalBinding binding, Seq last_seq,
-          uint64_t first_segment, JournalListener& listener, std::shared_ptr<SyncLatency> latency);
+  // `path` is the database file's resolved path; segments are `<path>-journal-<number, 8 digits>`.
+  // Nothing is created before the first append. The next transaction gets `last_seq` + 1.
+  // `first_segment` is a number not in use.
+  Journal(FileSystem& files, std::string path, JournalOptions options, JournalBinding binding,
+          Seq last_seq, uint64_t first_segment, JournalListener& listener,
+          std::shared_ptr<SyncLatency> latency);
   ~Journal();  // stop() if not stopped
 
   // --- owner thread ---
-  // Adds a transaction (an op.h body) and returns its sequence number. Throws ERR_POISONED after a failure.
-  // Wakes the thread by itself when 1 MiB is pending.
+  // Adds a transaction (an op.h body) and returns its sequence number. Throws ERR_POISONED after a
+  // failure. Wakes the thread by itself when 1 MiB is pending.
   Seq append(Bytes body);
   void submit();      // what was appended so far is to be written and synced
   void force_sync();  // the same, and synced even when SyncMode says later or never
   Seq last_seq() const noexcept;
   Seq durable_seq() const noexcept;  // any thread; what on_durable() was called with last
-  Seq synced_seq() const noexcept;   // any thread; up to where everything is synced, whatever SyncMode says
+  Seq synced_seq()
+      const noexcept;  // any thread; up to where everything is synced, whatever SyncMode says
 
   // --- any thread ---
   // New segments are bound to this state of the page file from now on.
   void rebind(const JournalBinding& binding);
-  // The page file covers everything up to `covered`: segments that hold nothing newer are recycled (at most two are kept)
-  // or emptied in steps and removed. Never touches the segment being written, except when everything in it is
-  // covered and the journal is idle. May take a while: call from a worker, one call at a time. `covered` must be durable in
-  // the page file. Throws what the file system throws; the journal stays usable.
+  // The page file covers everything up to `covered`: segments that hold nothing newer are recycled
+  // (at most two are kept) or emptied in steps and removed. Never touches the segment being
+  // written, except when everything in it is covered and the journal is idle. May take a while:
+  // call from a worker, one call at a time. `covered` must be durable in the page file. Throws what
+  // the file system throws; the journal stays usable.
   void recycle(Seq covered);
   uint64_t disk_bytes() const noexcept;  // of all segments
-  // The segment files that hold frames, oldest first (for a replay while the journal lives; frames up to durable_seq()
-  // are complete there).
+  // The segment files that hold frames, oldest first (for a replay while the journal lives; frames
+  // up to durable_seq() are complete there).
   std::vector<std::string> segment_paths() const;
 
   // Waits until everything pending is written and synced (or has failed), then ends the threads.

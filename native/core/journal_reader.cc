@@ -28,8 +28,8 @@ std::optional<uint64_t> segment_number(const std::string& database_name, const s
   return number;
 }
 
-// A file seen through a buffer. Offsets may come from hostile bytes: nothing beyond the end is ever asked of the file, and
-// the buffer never grows beyond the file's size.
+// A file seen through a buffer. Offsets may come from hostile bytes: nothing beyond the end is ever
+// asked of the file, and the buffer never grows beyond the file's size.
 class Window {
  public:
   explicit Window(File& file) : file_(file), file_size_(file.status().size_bytes) {}
@@ -115,8 +115,8 @@ std::optional<FrameHeader> frame_header_at(Window& window, uint64_t offset, uint
 // The walk along the chain.
 class JournalScan {
  public:
-  JournalScan(FileSystem& files, const std::vector<JournalSegment>& segments, Seq covered, Seq until,
-              const std::function<void(Seq, Bytes)>& visit)
+  JournalScan(FileSystem& files, const std::vector<JournalSegment>& segments, Seq covered,
+              Seq until, const std::function<void(Seq, Bytes)>& visit)
       : files_(files), segments_(segments), covered_(covered), until_(until), visit_(visit) {
     end_.last_seq = covered;
     next_ = covered + 1;
@@ -195,13 +195,14 @@ bool JournalScan::read_frame(const JournalSegment& segment, Window& window) {
   return true;
 }
 
-// The chain ends at offset_ of segment `broken`. Throws if something behind that proves that transaction next_ had been
-// acknowledged.
+// The chain ends at offset_ of segment `broken`. Throws if something behind that proves that
+// transaction next_ had been acknowledged.
 void JournalScan::require_nothing_lost(size_t broken) const {
   for (size_t i = broken; i < segments_.size(); i++) {
     const JournalSegment& segment = segments_[i];
     const bool was_entered = i == broken && offset_ > 0;
-    if (!was_entered && proves_loss(segment.first_seq, segment.synced_seq)) fail_at(segments_[broken]);
+    if (!was_entered && proves_loss(segment.first_seq, segment.synced_seq))
+      fail_at(segments_[broken]);
     if (proves_loss(segment, was_entered ? offset_ : kSegmentBlockSize)) fail_at(segments_[broken]);
   }
 }
@@ -220,7 +221,8 @@ void JournalScan::fail_at(const JournalSegment& broken) const {
       .with_path(broken.path);
 }
 
-// Looks at headers only, so that bytes that pretend to be many long frames cost no more than others.
+// Looks at headers only, so that bytes that pretend to be many long frames cost no more than
+// others.
 bool JournalScan::proves_loss(const JournalSegment& segment, uint64_t offset) const {
   const std::unique_ptr<File> file = files_.open(segment.path, OpenMode{});
   Window window(*file);
@@ -264,7 +266,9 @@ JournalDirectory list_journal(FileSystem& files, const std::string& database_pat
       result.unusable.push_back(path);
     }
   }
-  const auto by_number = [](const JournalSegment& a, const JournalSegment& b) { return a.number < b.number; };
+  const auto by_number = [](const JournalSegment& a, const JournalSegment& b) {
+    return a.number < b.number;
+  };
   std::sort(result.segments.begin(), result.segments.end(), by_number);
   return result;
 }

@@ -12,8 +12,9 @@
 //                  sequence number u64 @8 | synced sequence number u64 @16 | body length u64 @24
 //                  previous frame's header CRC u32 @32: the chain | CRC-32C of the body u32 @36
 //
-// A "life" is one Journal object, from the first append to stop(). "Synced" is the sequence number up to which everything
-// had been synced when the frame (or header) was written. Sequence numbers rise by one from frame to frame, across segments.
+// A "life" is one Journal object, from the first append to stop(). "Synced" is the sequence number
+// up to which everything had been synced when the frame (or header) was written. Sequence numbers
+// rise by one from frame to frame, across segments.
 //
 // Writing, and why every crash is safe:
 //   1. A segment file gets its name, its final size and zeros, and is synced, directory included, before it is used.
@@ -26,13 +27,14 @@
 //   4. Only covered segments are renamed or removed, so what is left always reaches back to the covered sequence number.
 //   5. A new life begins only when the page file covers all of the one before.
 //
-// Recovery accepts the longest valid chain: the next frame is at the end of the one before, or at the start of the
-// next segment whose header continues this chain. A segment that does not continue it is accepted too when its first
-// sequence number is at most covered + 1: then the page file has everything before.
-// Where the chain breaks at sequence number s, the rest is searched for headers of frames (their CRC, seeded with a random
-// life, cannot be forged by a value that looks like a frame) or segments that are newer than s, not covered, and say that s
-// was synced: s had been acknowledged, so the break is damage (ERR_JOURNAL_CORRUPT naming the file and offset). If there is
-// none, the break is a torn tail: the end.
+// Recovery accepts the longest valid chain: the next frame is at the end of the one before, or at
+// the start of the next segment whose header continues this chain. A segment that does not continue
+// it is accepted too when its first sequence number is at most covered + 1: then the page file has
+// everything before. Where the chain breaks at sequence number s, the rest is searched for headers
+// of frames (their CRC, seeded with a random life, cannot be forged by a value that looks like a
+// frame) or segments that are newer than s, not covered, and say that s was synced: s had been
+// acknowledged, so the break is damage (ERR_JOURNAL_CORRUPT naming the file and offset). If there
+// is none, the break is a torn tail: the end.
 #pragma once
 
 #include <array>
@@ -103,9 +105,9 @@ struct JournalSegment {
   uint32_t life = 0;
 };
 
-// The segments beside `path` whose header is valid, in order of their number. Files whose name fits but whose header does
-// not are listed in `unusable`: prepared or recycled and not begun; they hold no frames. May be called while a Journal is at
-// work: files that vanish meanwhile are left out.
+// The segments beside `path` whose header is valid, in order of their number. Files whose name fits
+// but whose header does not are listed in `unusable`: prepared or recycled and not begun; they hold
+// no frames. May be called while a Journal is at work: files that vanish meanwhile are left out.
 struct JournalDirectory {
   std::vector<JournalSegment> segments;
   std::vector<std::string> unusable;
@@ -113,17 +115,18 @@ struct JournalDirectory {
 JournalDirectory list_journal(FileSystem& files, const std::string& database_path);
 
 struct JournalEnd {
-  Seq last_seq = 0;  // of the last frame of the chain; `covered` when there is none newer
+  Seq last_seq = 0;     // of the last frame of the chain; `covered` when there is none newer
   uint64_t frames = 0;  // visited
   uint64_t bytes = 0;   // of them
 };
 
-// Calls `visit(seq, body)` for every frame newer than `covered`, in order, up to and including `until`. Bounded memory: a
-// window of 1 MiB or one frame, whichever is larger. Linear time on any bytes. Throws ERR_JOURNAL_CORRUPT (damage),
-// ERR_JOURNAL_STALE (the first segment begins after covered + 1, and there is proof that what is missing was synced; without
-// that the start of the journal was torn away together with all that is left). A leftover segment whose frames are all
+// Calls `visit(seq, body)` for every frame newer than `covered`, in order, up to and including
+// `until`. Bounded memory: a window of 1 MiB or one frame, whichever is larger. Linear time on any
+// bytes. Throws ERR_JOURNAL_CORRUPT (damage), ERR_JOURNAL_STALE (the first segment begins after
+// covered + 1, and there is proof that what is missing was synced; without that the start of the
+// journal was torn away together with all that is left). A leftover segment whose frames are all
 // covered is fine.
-JournalEnd read_journal(FileSystem& files, const std::vector<JournalSegment>& segments, Seq covered, Seq until,
-                        const std::function<void(Seq, Bytes)>& visit);
+JournalEnd read_journal(FileSystem& files, const std::vector<JournalSegment>& segments, Seq covered,
+                        Seq until, const std::function<void(Seq, Bytes)>& visit);
 
 }  // namespace hotbolt

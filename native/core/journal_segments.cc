@@ -10,17 +10,20 @@ namespace hotbolt {
 
 namespace {
 
-constexpr uint64_t kPieceSize = 256 << 10;   // of zeros, at a time
-constexpr uint64_t kPiecesInFlight = 4;      // dirty or being written back: 1 MiB delays a sync by a few ms at most
-constexpr uint64_t kPieceSleepUs = 1000;     // about 200 MiB/s, when nobody waits
-constexpr uint64_t kShrinkStep = 4 << 20;    // freeing blocks holds up the file system's journal, and with it our syncs
+constexpr uint64_t kPieceSize = 256 << 10;  // of zeros, at a time
+constexpr uint64_t kPiecesInFlight =
+    4;  // dirty or being written back: 1 MiB delays a sync by a few ms at most
+constexpr uint64_t kPieceSleepUs = 1000;  // about 200 MiB/s, when nobody waits
+constexpr uint64_t kShrinkStep =
+    4 << 20;  // freeing blocks holds up the file system's journal, and with it our syncs
 constexpr uint64_t kShrinkSleepUs = 20'000;  // 200 MiB/s
 constexpr uint64_t kGrowth = 4;              // of segment sizes
 constexpr uint64_t kUrgentSizeMax = 4 << 20;
 constexpr size_t kPreparedMax = 2;
 constexpr uint64_t kBlockSize = 4096;
 
-// Segments are whole blocks, so that a recycled one is recognised as being of the size that is wanted.
+// Segments are whole blocks, so that a recycled one is recognised as being of the size that is
+// wanted.
 uint64_t whole_blocks(uint64_t size) { return (size + kBlockSize - 1) / kBlockSize * kBlockSize; }
 
 JournalOptions in_whole_blocks(JournalOptions options) {
@@ -29,7 +32,8 @@ JournalOptions in_whole_blocks(JournalOptions options) {
   return options;
 }
 
-void insert_by_number(std::vector<std::shared_ptr<Segment>>& list, std::shared_ptr<Segment> segment) {
+void insert_by_number(std::vector<std::shared_ptr<Segment>>& list,
+                      std::shared_ptr<Segment> segment) {
   auto place = list.begin();
   while (place != list.end() && (*place)->number < segment->number) ++place;
   list.insert(place, std::move(segment));
@@ -57,8 +61,8 @@ uint64_t JournalSegments::take_number() {
 
 void JournalSegments::sync_directory() { files_.sync_directory(directory_of(path_)); }
 
-// Blocks first, so that they lie together; then zeros, because blocks that were never written would make the first sync over
-// them commit metadata.
+// Blocks first, so that they lie together; then zeros, because blocks that were never written would
+// make the first sync over them commit metadata.
 std::shared_ptr<Segment> JournalSegments::create(uint64_t number, uint64_t size, bool paced) {
   auto segment = std::make_shared<Segment>();
   segment->number = number;
@@ -75,7 +79,8 @@ std::shared_ptr<Segment> JournalSegments::create(uint64_t number, uint64_t size,
     try {
       files_.remove(segment->path);
     } catch (const Error&) {
-      // The first error says what happened; what is left is an unusable file, which recovery removes.
+      // The first error says what happened; what is left is an unusable file, which recovery
+      // removes.
     }
     throw;
   }
@@ -97,15 +102,16 @@ void JournalSegments::fill_with_zeros(File& file, uint64_t from, uint64_t to, bo
   }
 }
 
-// A prepared segment that is too small for one frame grows, because its number has its place in the order.
+// A prepared segment that is too small for one frame grows, because its number has its place in the
+// order.
 void JournalSegments::extend(Segment& segment, uint64_t size) {
   fill_with_zeros(*segment.file, segment.size, size, false);
   segment.file->sync_all();
   segment.size = size;
 }
 
-// nullptr: there is none; then `number` is that of the segment to be created. Both under one lock: nothing that gets ready
-// meanwhile may come to lie between.
+// nullptr: there is none; then `number` is that of the segment to be created. Both under one lock:
+// nothing that gets ready meanwhile may come to lie between.
 std::shared_ptr<Segment> JournalSegments::take_prepared(uint64_t& number) {
   std::lock_guard lock(mutex_);
   std::shared_ptr<Segment> segment;
@@ -181,7 +187,8 @@ void JournalSegments::prepare_ahead() noexcept {
   cancel_preparation();
 }
 
-// Puts a ready file among the prepared. The journal thread may have passed its number meanwhile: then it gets another.
+// Puts a ready file among the prepared. The journal thread may have passed its number meanwhile:
+// then it gets another.
 void JournalSegments::keep(const std::shared_ptr<Segment>& segment) {
   while (true) {
     {

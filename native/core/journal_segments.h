@@ -1,10 +1,13 @@
-// The journal's files: making them ready before they are needed, and using them again or giving their space back after.
+// The journal's files: making them ready before they are needed, and using them again or giving
+// their space back after.
 //
-// A segment is prepared (ready to be written) -> current (being written) -> full -> covered, then recycled as a prepared
-// one or removed. See journal_reader.h for what has to be durable at each step.
+// A segment is prepared (ready to be written) -> current (being written) -> full -> covered, then
+// recycled as a prepared one or removed. See journal_reader.h for what has to be durable at each
+// step.
 //
-// Threading: next() and wrote() belong to the journal thread, prepare_ahead() to the helper's, recycle() to one worker at a
-// time; the rest may be called by any thread. The list is guarded by a mutex that nobody holds during I/O.
+// Threading: next() and wrote() belong to the journal thread, prepare_ahead() to the helper's,
+// recycle() to one worker at a time; the rest may be called by any thread. The list is guarded by a
+// mutex that nobody holds during I/O.
 #pragma once
 
 #include <memory>
@@ -29,12 +32,13 @@ struct Segment {
 
 class JournalSegments {
  public:
-  JournalSegments(FileSystem& files, std::string path, const JournalOptions& options, uint64_t first_number);
+  JournalSegments(FileSystem& files, std::string path, const JournalOptions& options,
+                  uint64_t first_number);
 
   // --- journal thread ---
   std::shared_ptr<Segment> current() const;  // nullptr: none
-  // Retires the current segment and begins another with room for `bytes`: a prepared one if there is one, else a small one
-  // that is made on the spot.
+  // Retires the current segment and begins another with room for `bytes`: a prepared one if there
+  // is one, else a small one that is made on the spot.
   std::shared_ptr<Segment> next(uint64_t bytes);
   // Whether prepare_ahead() is due. Says so once, until that has run.
   bool wants_preparation();
@@ -42,14 +46,16 @@ class JournalSegments {
   void wrote(Segment& segment, uint64_t bytes, Seq last_seq);
 
   // --- helper thread ---
-  // Makes the next segment ready. Failing is no failure of the journal: next() tries again and reports it.
+  // Makes the next segment ready. Failing is no failure of the journal: next() tries again and
+  // reports it.
   void prepare_ahead() noexcept;
 
   // --- worker ---
   // Recycles or removes full segments whose last sequence number is <= covered.
   void recycle(Seq covered);
-  // Gives back all but one small segment. REQUIRES: everything is covered, and the journal thread is not writing.
-  // In two steps, because the caller holds the journal's mutex during the first: take from the list, then remove.
+  // Gives back all but one small segment. REQUIRES: everything is covered, and the journal thread
+  // is not writing. In two steps, because the caller holds the journal's mutex during the first:
+  // take from the list, then remove.
   std::vector<std::shared_ptr<Segment>> take_idle();
   void remove_in_steps(const std::vector<std::shared_ptr<Segment>>& segments);
 
@@ -77,8 +83,8 @@ class JournalSegments {
   std::vector<std::shared_ptr<Segment>> full_;      // oldest first
   std::vector<std::shared_ptr<Segment>> prepared_;  // by number
   uint64_t next_number_;
-  // The newest number that the journal thread took, to write or to create. Numbers must follow the chain: what becomes ready
-  // with a lower one gets another.
+  // The newest number that the journal thread took, to write or to create. Numbers must follow the
+  // chain: what becomes ready with a lower one gets another.
   uint64_t begun_number_ = 0;
   uint64_t target_size_;    // of the next segment
   bool preparing_ = false;  // prepare_ahead() is asked for or at work

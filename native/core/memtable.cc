@@ -1,4 +1,5 @@
-// The memtable's writers: versions and how they replace each other. The tree they hang in is bucket_table.cc.
+// The memtable's writers: versions and how they replace each other. The tree they hang in is
+// bucket_table.cc.
 #include "core/memtable.h"
 
 #include <type_traits>
@@ -18,7 +19,8 @@ void copy_bytes(char* to, Bytes from) {
 
 uint32_t round_up(size_t size) { return static_cast<uint32_t>((size + 7) & ~size_t{7}); }
 
-// A version that somebody may still look at stays; one that only later readers could see gives way to the new one.
+// A version that somebody may still look at stays; one that only later readers could see gives way
+// to the new one.
 bool replaceable(const Version& version, Seq pinned) {
   return version.seq > pinned &&
          (version.kind == VersionKind::kPut || version.kind == VersionKind::kRemoved);
@@ -44,7 +46,8 @@ Record* Memtable::find_for_write(BucketTable& table, Bytes key, TablePath& path)
   return path.record(key);
 }
 
-// Record, version, key and value lie side by side: one piece of the arena, and few cache lines for a get.
+// Record, version, key and value lie side by side: one piece of the arena, and few cache lines for
+// a get.
 void Memtable::add_record(BucketTable& table, TablePath& path, Bytes key, const Version& version,
                           Bytes value) {
   const size_t header = sizeof(Record) + sizeof(Version) + key.size();

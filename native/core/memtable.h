@@ -1,16 +1,17 @@
 // The memtable: recent writes in key order, in memory, many versions of each key.
 //
-// A tree of BucketTables that mirrors the buckets that were written to. Each record of a table (a key, or a bucket's name:
-// they share one name space, as in bbolt) has a chain of versions, newest first, each with the sequence number of the
-// transaction that wrote it.
+// A tree of BucketTables that mirrors the buckets that were written to. Each record of a table (a
+// key, or a bucket's name: they share one name space, as in bbolt) has a chain of versions, newest
+// first, each with the sequence number of the transaction that wrote it.
 //
-// Threading: written only by the owning (JS) thread. After seal() it is immutable and any thread may read it.
-// Before that only the owner may read it.
+// Threading: written only by the owning (JS) thread. After seal() it is immutable and any thread
+// may read it. Before that only the owner may read it.
 //
-// Memory: records and versions live in an arena of growing chunks (4 KiB, doubling to 1 MiB; what is larger than a quarter
-// of the next chunk gets an allocation of its own) and are freed together with the memtable. Nothing is ever moved or
-// removed before that: keys, records and versions keep their address. Destroying a large memtable takes milliseconds: drop
-// the last reference on a worker, not on the JS thread.
+// Memory: records and versions live in an arena of growing chunks (4 KiB, doubling to 1 MiB; what
+// is larger than a quarter of the next chunk gets an allocation of its own) and are freed together
+// with the memtable. Nothing is ever moved or removed before that: keys, records and versions keep
+// their address. Destroying a large memtable takes milliseconds: drop the last reference on a
+// worker, not on the JS thread.
 #pragma once
 
 #include <array>
@@ -36,7 +37,8 @@ enum class VersionKind : uint8_t {
   kPut,            // a value
   kRemoved,        // the key does not exist
   kBucketTouched,  // a bucket; `bucket` lies over what older memtables and the page file say of it
-  kBucketCreated,  // a bucket; `bucket` is all of it: whatever older layers have under the name is hidden
+  kBucketCreated,  // a bucket; `bucket` is all of it: whatever older layers have under the name is
+                   // hidden
   kBucketDeleted,  // the bucket does not exist
 };
 
@@ -65,15 +67,16 @@ struct Record {
   }
 };
 
-// One bucket's records in key order: a B+tree of 64-slot nodes whose slots carry the key's first 8 bytes, so that most
-// comparisons touch no record. Records are only ever added. A full node splits in halves, except that at the right edge
-// of the table a split leaves the left node full: records that come in key order fill their nodes.
+// One bucket's records in key order: a B+tree of 64-slot nodes whose slots carry the key's first 8
+// bytes, so that most comparisons touch no record. Records are only ever added. A full node splits
+// in halves, except that at the right edge of the table a split leaves the left node full: records
+// that come in key order fill their nodes.
 class BucketTable {
  public:
   const Record* find(Bytes key) const;
 
-  // A position in the table. Stays usable while the owner writes: when the tree has changed under it, it finds its record
-  // again by its key.
+  // A position in the table. Stays usable while the owner writes: when the tree has changed under
+  // it, it finds its record again by its key.
   class Cursor {
    public:
     explicit Cursor(const BucketTable& table) : table_(&table) {}
@@ -91,14 +94,15 @@ class BucketTable {
     void take_before(const TableLeaf* leaf, uint32_t slot);
     void find_again();
     const BucketTable* table_;
-    // The record is at leaf_->records[slot_], or has moved to another leaf since. Leaves are never freed before the
-    // memtable is, so looking there is safe and tells which.
+    // The record is at leaf_->records[slot_], or has moved to another leaf since. Leaves are never
+    // freed before the memtable is, so looking there is safe and tells which.
     const TableLeaf* leaf_ = nullptr;
     uint32_t slot_ = 0;
     const Record* record_ = nullptr;  // nullptr: not valid
   };
 
-  // The bucket's own sequence (bbolt's counter) as set at or before `seq`; nullopt when never set here.
+  // The bucket's own sequence (bbolt's counter) as set at or before `seq`; nullopt when never set
+  // here.
   std::optional<uint64_t> sequence(Seq seq) const;
 
   size_t record_count() const { return record_count_; }
@@ -111,7 +115,8 @@ class BucketTable {
     SequenceVersion* older;
   };
 
-  // The way to the first record with a key >= `key` (its slot may be the leaf's count). REQUIRES: not empty.
+  // The way to the first record with a key >= `key` (its slot may be the leaf's count). REQUIRES:
+  // not empty.
   void descend(Bytes key, TablePath& path) const;
   // Adds a record where descend() has looked for its key in vain.
   void insert(Arena& arena, TablePath& path, Record* record);
@@ -136,12 +141,13 @@ class Memtable {
   BucketTable& root() noexcept { return root_; }
   const BucketTable& root() const noexcept { return root_; }
 
-  // Writers. `seq` never decreases. `pinned` is the newest sequence number that a live snapshot reads at: a version newer
-  // than it is seen by nobody but later readers and may be replaced in place. All copy their bytes.
+  // Writers. `seq` never decreases. `pinned` is the newest sequence number that a live snapshot
+  // reads at: a version newer than it is seen by nobody but later readers and may be replaced in
+  // place. All copy their bytes.
   void put(BucketTable& table, Bytes key, Bytes value, Seq seq, Seq pinned);
   void remove(BucketTable& table, Bytes key, Seq seq, Seq pinned);
-  // The table of a bucket that exists: the one this memtable has (its newest version is a bucket), or a new
-  // kBucketTouched version. Requires: the newest version of `name`, if any, is a bucket.
+  // The table of a bucket that exists: the one this memtable has (its newest version is a bucket),
+  // or a new kBucketTouched version. Requires: the newest version of `name`, if any, is a bucket.
   BucketTable& touch_bucket(BucketTable& parent, Bytes name, Seq seq);
   // A bucket that starts empty (kBucketCreated).
   BucketTable& create_bucket(BucketTable& parent, Bytes name, Seq seq);
@@ -152,21 +158,23 @@ class Memtable {
   // No more writes. Records the last sequence number.
   void seal(Seq last_seq);
   bool sealed() const noexcept { return sealed_; }
-  Seq first_seq() const noexcept { return first_seq_; }  // of the first write; 0 when empty
-  Seq last_seq() const noexcept { return last_seq_; }    // as given to seal()
+  Seq first_seq() const noexcept { return first_seq_; }     // of the first write; 0 when empty
+  Seq last_seq() const noexcept { return last_seq_; }       // as given to seal()
   size_t bytes() const noexcept { return arena_.bytes(); }  // arena bytes in use, all of it
-  bool empty() const noexcept { return !written_; }      // nothing was ever written
+  bool empty() const noexcept { return !written_; }         // nothing was ever written
   // A bucket inside a bucket was touched or created here.
   bool has_nested_buckets() const noexcept { return has_nested_buckets_; }
 
  private:
   void start_write(Seq seq);
   Record* find_for_write(BucketTable& table, Bytes key, TablePath& path);
-  void add_record(BucketTable& table, TablePath& path, Bytes key, const Version& version, Bytes value);
+  void add_record(BucketTable& table, TablePath& path, Bytes key, const Version& version,
+                  Bytes value);
   void add_version(Record& record, const Version& version, Bytes value);
   void replace(Version& version, VersionKind kind, Bytes value, Seq seq);
   void write(BucketTable& table, Bytes key, VersionKind kind, Bytes value, Seq seq, Seq pinned);
-  BucketTable& add_bucket(BucketTable& parent, TablePath& path, Record* record, Bytes name, VersionKind kind, Seq seq);
+  BucketTable& add_bucket(BucketTable& parent, TablePath& path, Record* record, Bytes name,
+                          VersionKind kind, Seq seq);
 
   Arena arena_;
   BucketTable root_;

@@ -15,7 +15,8 @@ namespace {
 void require_key(Bytes key) {
   if (key.empty()) throw Error(ErrorCode::ERR_KEY_REQUIRED);
   if (key.size() > kKeySizeMax) {
-    throw Error(ErrorCode::ERR_KEY_TOO_LARGE, "a key of " + std::to_string(key.size()) + " bytes is longer than " +
+    throw Error(ErrorCode::ERR_KEY_TOO_LARGE, "a key of " + std::to_string(key.size()) +
+                                                  " bytes is longer than " +
                                                   std::to_string(kKeySizeMax));
   }
 }
@@ -23,7 +24,8 @@ void require_key(Bytes key) {
 void require_value(Bytes value) {
   if (value.size() > kValueSizeMax) {
     throw Error(ErrorCode::ERR_VALUE_TOO_LARGE, "a value of " + std::to_string(value.size()) +
-                                                    " bytes is longer than " + std::to_string(kValueSizeMax));
+                                                    " bytes is longer than " +
+                                                    std::to_string(kValueSizeMax));
   }
 }
 
@@ -37,7 +39,8 @@ BucketTable* MemtableWriter::table(const BucketPath& path, bool create, Seq seq,
     if (kind == NameKind::kMissing) {
       table = &target_.create_bucket(*table, name, seq);
       changed = true;
-      bucket = BucketView::at(view_, kSeqMax, BucketPath(path.begin(), path.begin() + (&name - path.data()) + 1));
+      bucket = BucketView::at(view_, kSeqMax,
+                              BucketPath(path.begin(), path.begin() + (&name - path.data()) + 1));
       continue;
     }
     const Record* record = table->find(name);
@@ -57,7 +60,8 @@ void MemtableWriter::require_buckets(const BucketPath& path) const {
 }
 
 void MemtableWriter::require_no_bucket(const BucketPath& path, Bytes key) const {
-  if (BucketView::at(view_, kSeqMax, path).kind(key) == NameKind::kBucket) throw_incompatible(key, "a key");
+  if (BucketView::at(view_, kSeqMax, path).kind(key) == NameKind::kBucket)
+    throw_incompatible(key, "a key");
 }
 
 void MemtableWriter::require_missing(const BucketPath& parent, Bytes name) const {
@@ -75,7 +79,8 @@ void MemtableWriter::require_bucket(const BucketPath& parent, Bytes name) const 
 void MemtableWriter::apply(const Op& op, Seq seq, Seq pinned, bool check, bool& changed) {
   switch (op.kind) {
     case OpKind::kPut: {
-      if (op.path->empty()) throw_incompatible(op.key, "allowed in the root, which holds buckets only");
+      if (op.path->empty())
+        throw_incompatible(op.key, "allowed in the root, which holds buckets only");
       if (check) require_no_bucket(*op.path, op.key);
       target_.put(*table(*op.path, true, seq, changed), op.key, op.value, seq, pinned);
       break;

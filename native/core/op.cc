@@ -1,4 +1,5 @@
-// Encoding and decoding of operations. The reader meets bytes from a disk: every length is checked before it is used.
+// Encoding and decoding of operations. The reader meets bytes from a disk: every length is checked
+// before it is used.
 #include "core/op.h"
 
 #include "core/error.h"

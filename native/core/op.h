@@ -11,8 +11,8 @@
 //          | set-sequence    value:u64le
 //   varint is LEB128, at most 5 bytes.
 //
-// put, remove and set-sequence create the buckets on their path that do not exist yet (remove does not: on a missing
-// bucket it does nothing).
+// put, remove and set-sequence create the buckets on their path that do not exist yet (remove does
+// not: on a missing bucket it does nothing).
 #pragma once
 
 #include <string>
@@ -27,7 +27,13 @@ inline constexpr size_t kKeySizeMax = 32768;
 inline constexpr size_t kValueSizeMax = 2147483646;
 inline constexpr size_t kDepthMax = 254;  // buckets inside buckets that one path may name
 
-enum class OpKind : uint8_t { kPut = 1, kRemove = 2, kCreateBucket = 3, kDeleteBucket = 4, kSetSequence = 5 };
+enum class OpKind : uint8_t {
+  kPut = 1,
+  kRemove = 2,
+  kCreateBucket = 3,
+  kDeleteBucket = 4,
+  kSetSequence = 5
+};
 
 // Names from the root bucket down; empty is the root bucket.
 using BucketPath = std::vector<std::string>;
@@ -58,8 +64,9 @@ class OpWriter {
   void start(OpKind kind, const BucketPath& path);
   void append_bytes(Bytes bytes);
   std::string body_;
-  // Where the newest spelled-out path stands in body_, so that the next op can be compared with its bytes: a path that
-  // equals it is written as 0xFF. (Comparing addresses would be wrong as soon as a path object is reused.)
+  // Where the newest spelled-out path stands in body_, so that the next op can be compared with its
+  // bytes: a path that equals it is written as 0xFF. (Comparing addresses would be wrong as soon as
+  // a path object is reused.)
   size_t last_path_ = 0;
   size_t last_path_size_ = 0;  // 0: none yet
 };

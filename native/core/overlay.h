@@ -1,8 +1,9 @@
 // What a stack of memtables says of one bucket at one sequence number, on top of the page file.
 //
-// Tables are ordered newest memtable first. The newest visible version of a name in the first table that has one decides:
-// a value or a removal hides older layers; a created bucket hides all older layers under its name, the page file included;
-// a touched bucket is merged with what the older layers have.
+// Tables are ordered newest memtable first. The newest visible version of a name in the first table
+// that has one decides: a value or a removal hides older layers; a created bucket hides all older
+// layers under its name, the page file included; a touched bucket is merged with what the older
+// layers have.
 #pragma once
 
 #include <optional>
@@ -18,20 +19,23 @@ class Overlay {
   // The root bucket. Memtables newest first; they must outlive the overlay.
   Overlay(const std::vector<const Memtable*>& newest_first, Seq seq);
 
-  // The deciding version of `key`; nullptr: the layers say nothing, ask the page file unless hides_page_file(). A value
-  // that no snapshot pins may be overwritten in place by the owner's next write: copy it before.
+  // The deciding version of `key`; nullptr: the layers say nothing, ask the page file unless
+  // hides_page_file(). A value that no snapshot pins may be overwritten in place by the owner's
+  // next write: copy it before.
   const Version* find(Bytes key) const;
 
-  // The overlay of the child bucket `name`. `child` is another object than this one; it is set for kBucket only.
+  // The overlay of the child bucket `name`. `child` is another object than this one; it is set for
+  // kBucket only.
   enum class Child : uint8_t {
-    kSilent,   // the layers say nothing: whatever the page file has (nothing, if hides_page_file())
-    kBucket,   // `child` is set: merge it with the page file's bucket unless child.hides_page_file()
+    kSilent,  // the layers say nothing: whatever the page file has (nothing, if hides_page_file())
+    kBucket,  // `child` is set: merge it with the page file's bucket unless child.hides_page_file()
     kDeleted,  // was a bucket and is deleted, or removed
     kValue,    // a key with a value, not a bucket
   };
   Child child(Bytes name, Overlay& child) const;
 
-  // The bucket's own sequence if a layer has set it; 0 if a layer created the bucket and none has set it; else nullopt.
+  // The bucket's own sequence if a layer has set it; 0 if a layer created the bucket and none has
+  // set it; else nullopt.
   std::optional<uint64_t> sequence() const;
 
   bool hides_page_file() const { return hides_page_file_; }
@@ -45,8 +49,8 @@ class Overlay {
   bool hides_page_file_ = false;
 };
 
-// The deciding versions of all names of an overlay in key order, removals included. Stable while the owner writes
-// (writes are newer than seq()).
+// The deciding versions of all names of an overlay in key order, removals included. Stable while
+// the owner writes (writes are newer than seq()).
 class OverlayCursor {
  public:
   explicit OverlayCursor(const Overlay& overlay);  // the overlay must outlive the cursor
@@ -54,15 +58,15 @@ class OverlayCursor {
   void last();
   void seek(Bytes key);         // the first name >= `key`
   void seek_before(Bytes key);  // the last name < `key`
-  void next();  // REQUIRES: valid()
-  void prev();  // REQUIRES: valid(). next() and prev() may be mixed
+  void next();                  // REQUIRES: valid()
+  void prev();                  // REQUIRES: valid(). next() and prev() may be mixed
   bool valid() const { return version_ != nullptr; }
-  Bytes key() const { return name_; }                    // REQUIRES: valid()
+  Bytes key() const { return name_; }                   // REQUIRES: valid()
   const Version& version() const { return *version_; }  // REQUIRES: valid()
 
  private:
-  // Which way the cursors stand: each at its first record >= name_ (forward) or its last record <= name_ (backward).
-  // A handful of tables at most: a linear scan for the next name beats a heap.
+  // Which way the cursors stand: each at its first record >= name_ (forward) or its last record <=
+  // name_ (backward). A handful of tables at most: a linear scan for the next name beats a heap.
   void settle(bool forward);
   void step_past(Bytes name, bool forward);
   void turn(bool forward);

@@ -21,15 +21,19 @@ void remove_stale_temporaries(FileSystem& files, const std::string& path) {
 
 bool is_bound(const JournalSegment& segment, const Meta& meta) {
   if (meta.mark) return segment.binding.database_id == meta.mark->database_id;
-  return segment.binding.base_txid == value(meta.txid) && segment.binding.base_checksum == meta.checksum;
+  return segment.binding.base_txid == value(meta.txid) &&
+         segment.binding.base_checksum == meta.checksum;
 }
 
 void require_bound(const std::vector<JournalSegment>& segments, const Meta& meta) {
   for (const JournalSegment& segment : segments) {
     if (is_bound(segment, meta)) continue;
-    const char* reason = meta.mark ? "it belongs to another database"
-                                   : "another program has written to the database since, or it belongs to another one";
-    throw Error(ErrorCode::ERR_JOURNAL_STALE, "the journal " + segment.path + " is refused: " + reason +
+    const char* reason =
+        meta.mark
+            ? "it belongs to another database"
+            : "another program has written to the database since, or it belongs to another one";
+    throw Error(ErrorCode::ERR_JOURNAL_STALE, "the journal " + segment.path +
+                                                  " is refused: " + reason +
                                                   ". Move it away to open the database without it")
         .with_path(segment.path);
   }
@@ -52,8 +56,9 @@ bool is_defrag_name(const std::string& database_name, const std::string& name) {
 void Recovery::run(Store& store) {
   const StoreOptions& options = store.options_;
   FileSystem& files = store.files_;
-  store.file_ = PageFile::open(files, store.path_,
-                               {.read_only = options.read_only, .lock_timeout_us = options.lock_timeout_us});
+  store.file_ =
+      PageFile::open(files, store.path_,
+                     {.read_only = options.read_only, .lock_timeout_us = options.lock_timeout_us});
   if (!options.read_only) remove_stale_temporaries(files, store.path_);
 
   Meta meta = store.file_->meta();
@@ -72,11 +77,13 @@ void Recovery::run(Store& store) {
   std::shared_ptr<Memtable> replayed;
   if (!journal.segments.empty() && options.read_only) {
     store.last_seq_ =
-        replay_into_memory(files, journal.segments, covered, store.file_->begin_read(), replayed).last_seq;
+        replay_into_memory(files, journal.segments, covered, store.file_->begin_read(), replayed)
+            .last_seq;
   } else if (!journal.segments.empty()) {
-    store.last_seq_ = replay_into_file(files, journal.segments, covered, kSeqMax, store.file_, store.database_id_,
-                                       WriteTxOptions{}.fill, options.checkpoint_bytes, store.pacer_)
-                          .last_seq;
+    store.last_seq_ =
+        replay_into_file(files, journal.segments, covered, kSeqMax, store.file_, store.database_id_,
+                         WriteTxOptions{}.fill, options.checkpoint_bytes, store.pacer_)
+            .last_seq;
   }
 
   uint64_t next_segment = journal.segments.empty() ? 1 : journal.segments.back().number + 1;
@@ -95,8 +102,9 @@ void Recovery::run(Store& store) {
   const Meta& current = store.view_->base->meta();
   store.may_nest_ = !(current.mark && current.mark->is_flat) && store.file_->is_flat() != true;
   if (!options.read_only) {
-    store.journal_ = std::make_unique<Journal>(files, store.path_, options.journal, store.binding_of(current),
-                                               store.last_seq_, next_segment, store, store.latency_);
+    store.journal_ =
+        std::make_unique<Journal>(files, store.path_, options.journal, store.binding_of(current),
+                                  store.last_seq_, next_segment, store, store.latency_);
   }
 }
 

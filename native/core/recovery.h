@@ -1,5 +1,6 @@
-// What happens at open before the owner gets the store: create, lock, find the journal, prove that it belongs to this state of the
-// file, replay it, remove what a crash left behind. Blocking; on a worker.
+// What happens at open before the owner gets the store: create, lock, find the journal, prove that
+// it belongs to this state of the file, replay it, remove what a crash left behind. Blocking; on a
+// worker.
 //
 //   1. create the file if it is missing and that was asked for (page_file: complete or not at all)
 //   2. open and lock it
@@ -19,7 +20,8 @@ struct Recovery {
   static void run(Store& store);
 };
 
-// Names of what a defragmentation leaves beside `path` when it is killed: "<path>-defrag-<32 hex digits>".
+// Names of what a defragmentation leaves beside `path` when it is killed: "<path>-defrag-<32 hex
+// digits>".
 std::string defrag_path(FileSystem& files, const std::string& path);
 bool is_defrag_name(const std::string& database_name, const std::string& name);
 

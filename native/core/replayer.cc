@@ -19,7 +19,8 @@ void apply_transaction(const View& view, Memtable& memtable, Seq seq, Bytes body
     } catch (const Error& error) {
       if (error.code() != ErrorCode::ERR_INCOMPATIBLE_VALUE) throw;
       throw Error(ErrorCode::ERR_JOURNAL_CORRUPT,
-                  "transaction " + std::to_string(seq) + " of the journal does not fit the file: " + error.what());
+                  "transaction " + std::to_string(seq) +
+                      " of the journal does not fit the file: " + error.what());
     }
   }
 }
@@ -30,8 +31,8 @@ struct Chunk {
   explicit Chunk(std::shared_ptr<const ReadTx> base) : view{{memtable}, std::move(base)} {}
 };
 
-void commit_chunk(Chunk& chunk, Seq last_seq, const std::shared_ptr<PageFile>& file, DatabaseId id, double fill,
-                  Pacer& pacer) {
+void commit_chunk(Chunk& chunk, Seq last_seq, const std::shared_ptr<PageFile>& file, DatabaseId id,
+                  double fill, Pacer& pacer) {
   chunk.memtable->seal(last_seq);
   WriteTx tx(file, pacer, {.fill = fill});
   tx.apply({chunk.memtable.get()});
@@ -40,9 +41,9 @@ void commit_chunk(Chunk& chunk, Seq last_seq, const std::shared_ptr<PageFile>& f
 
 }  // namespace
 
-ReplayResult replay_into_file(FileSystem& files, const std::vector<JournalSegment>& segments, Seq covered, Seq until,
-                              std::shared_ptr<PageFile> file, DatabaseId id, double fill, size_t chunk_bytes,
-                              Pacer& pacer) {
+ReplayResult replay_into_file(FileSystem& files, const std::vector<JournalSegment>& segments,
+                              Seq covered, Seq until, std::shared_ptr<PageFile> file, DatabaseId id,
+                              double fill, size_t chunk_bytes, Pacer& pacer) {
   ReplayResult result{.last_seq = covered};
   Seq committed = covered;
   auto chunk = std::make_unique<Chunk>(file->begin_read());
@@ -61,8 +62,9 @@ ReplayResult replay_into_file(FileSystem& files, const std::vector<JournalSegmen
   return result;
 }
 
-ReplayResult replay_into_memory(FileSystem& files, const std::vector<JournalSegment>& segments, Seq covered,
-                                std::shared_ptr<const ReadTx> base, std::shared_ptr<Memtable>& memtable) {
+ReplayResult replay_into_memory(FileSystem& files, const std::vector<JournalSegment>& segments,
+                                Seq covered, std::shared_ptr<const ReadTx> base,
+                                std::shared_ptr<Memtable>& memtable) {
   Chunk chunk(std::move(base));
   ReplayResult result{.last_seq = covered};
   JournalEnd end = read_journal(files, segments, covered, kSeqMax, [&](Seq seq, Bytes body) {

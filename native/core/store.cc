@@ -10,7 +10,8 @@ namespace hotbolt {
 
 namespace {
 
-// Stores, snapshots and updates share one number space, so that a BucketRef can tell whose view it has resolved.
+// Stores, snapshots and updates share one number space, so that a BucketRef can tell whose view it
+// has resolved.
 std::atomic<uint64_t> next_reader_id{1};
 
 constexpr uint32_t kDefaultPageSize = 4096;
@@ -21,7 +22,8 @@ uint64_t new_reader_id() noexcept { return next_reader_id++; }
 
 // --- Snapshot ---
 
-Snapshot::Snapshot(std::shared_ptr<Store> store, std::shared_ptr<const View> view, Seq seq, uint64_t id)
+Snapshot::Snapshot(std::shared_ptr<Store> store, std::shared_ptr<const View> view, Seq seq,
+                   uint64_t id)
     : store_(std::move(store)), view_(std::move(view)), seq_(seq), id_(id) {}
 
 void Snapshot::close() noexcept {
@@ -49,7 +51,8 @@ const BucketView& Snapshot::resolve(BucketRef& ref) const {
 
 // --- Store: life ---
 
-Store::Store(FileSystem& files, std::string path, StoreOptions options, std::shared_ptr<StoreListener> listener)
+Store::Store(FileSystem& files, std::string path, StoreOptions options,
+             std::shared_ptr<StoreListener> listener)
     : files_(files),
       path_(std::move(path)),
       options_(std::move(options)),
@@ -58,7 +61,8 @@ Store::Store(FileSystem& files, std::string path, StoreOptions options, std::sha
       pacer_(files, latency_, 0),
       retire_pacer_(files, latency_, 0) {}
 
-std::shared_ptr<Store> Store::open(FileSystem& files, const std::string& path, const StoreOptions& options,
+std::shared_ptr<Store> Store::open(FileSystem& files, const std::string& path,
+                                   const StoreOptions& options,
                                    std::shared_ptr<StoreListener> listener) {
   if (path.empty()) throw Error(ErrorCode::ERR_INVALID_ARGUMENT, "the path is empty");
   std::string resolved = path;
@@ -71,7 +75,8 @@ std::shared_ptr<Store> Store::open(FileSystem& files, const std::string& path, c
     resolved = files.real_path(directory_of(path)) + "/" + name_of(path);
     DatabaseId database_id{};
     files.random(database_id.data(), database_id.size());
-    PageFile::create(files, resolved, options.page_size ? options.page_size : kDefaultPageSize, options.mode, database_id);
+    PageFile::create(files, resolved, options.page_size ? options.page_size : kDefaultPageSize,
+                     options.mode, database_id);
   }
   std::shared_ptr<Store> store(new Store(files, resolved, options, std::move(listener)));
   Recovery::run(*store);
@@ -136,8 +141,8 @@ void Store::run_close() {
 void Store::require_sound() const {
   if (!poisoned_) return;
   std::lock_guard lock(mutex_);
-  throw Error(ErrorCode::ERR_POISONED,
-              std::string(error_sentence(ErrorCode::ERR_POISONED)) + " (" + (cause_ ? cause_->what() : "") + ")");
+  throw Error(ErrorCode::ERR_POISONED, std::string(error_sentence(ErrorCode::ERR_POISONED)) + " (" +
+                                           (cause_ ? cause_->what() : "") + ")");
 }
 
 // --- Store: reads ---
@@ -199,7 +204,8 @@ Seq Store::put(BucketRef& ref, Bytes key, Bytes value) {
   require_key(key);
   require_value(value);
   if (ref.path.empty()) {
-    throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, "the root holds buckets only: put keys into a bucket");
+    throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE,
+                "the root holds buckets only: put keys into a bucket");
   }
   if (may_nest_ && resolve(ref).kind(key) == NameKind::kBucket) {
     throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, hex(key) + " is a bucket");
@@ -215,7 +221,8 @@ Seq Store::put(BucketRef& ref, Bytes key, Bytes value) {
 Seq Store::remove(BucketRef& ref, Bytes key) {
   require_writable();
   require_key(key);
-  if (ref.path.empty()) throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, "the root holds buckets only");
+  if (ref.path.empty())
+    throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, "the root holds buckets only");
   const BucketView& bucket = resolve(ref);
   if (!bucket.exists()) return last_seq_;
   if (may_nest_ && bucket.kind(key) == NameKind::kBucket) {
@@ -242,7 +249,8 @@ Seq Store::create_bucket(const BucketRef& ref) {
 
 Seq Store::delete_bucket(const BucketRef& ref) {
   require_writable();
-  if (ref.path.empty()) throw Error(ErrorCode::ERR_INVALID_ARGUMENT, "the root bucket cannot be deleted");
+  if (ref.path.empty())
+    throw Error(ErrorCode::ERR_INVALID_ARGUMENT, "the root bucket cannot be deleted");
   BucketPath parent(ref.path.begin(), ref.path.end() - 1);
   MemtableWriter(*view_, *active_).require_bucket(parent, ref.path.back());
   OpWriter ops;
@@ -252,7 +260,8 @@ Seq Store::delete_bucket(const BucketRef& ref) {
 
 Seq Store::set_sequence(BucketRef& ref, uint64_t value) {
   require_writable();
-  if (ref.path.empty()) throw Error(ErrorCode::ERR_INVALID_ARGUMENT, "the root bucket has no sequence");
+  if (ref.path.empty())
+    throw Error(ErrorCode::ERR_INVALID_ARGUMENT, "the root bucket has no sequence");
   BucketTable& table = table_for(ref);
   ops_.clear();
   ops_.set_sequence(ref.path, value);
@@ -299,7 +308,8 @@ Seq Store::force_sync() {
 
 // --- Store: memtables and checkpoints ---
 
-void Store::install(std::vector<std::shared_ptr<const Memtable>> sealed, std::shared_ptr<const ReadTx> base) {
+void Store::install(std::vector<std::shared_ptr<const Memtable>> sealed,
+                    std::shared_ptr<const ReadTx> base) {
   auto view = std::make_shared<View>();
   view->layers.push_back(active_);
   for (auto& memtable : sealed) view->layers.push_back(std::move(memtable));
@@ -313,7 +323,8 @@ void Store::install(std::vector<std::shared_ptr<const Memtable>> sealed, std::sh
 void Store::forget_nesting() {
   const auto& mark = view_->base->meta().mark;
   may_nest_ = !(mark && mark->is_flat);
-  for (const auto& memtable : view_->layers) may_nest_ = may_nest_ || memtable->has_nested_buckets();
+  for (const auto& memtable : view_->layers)
+    may_nest_ = may_nest_ || memtable->has_nested_buckets();
 }
 
 bool Store::seal() {
@@ -361,7 +372,8 @@ void Store::run_checkpoint(Checkpoint& checkpoint) {
     journal_->recycle(std::min(checkpoint.covered, recycle_limit_.load()));
   } catch (const Error& error) {
     // A disk that is full leaves the file as it was; everything else that fails here is final.
-    if (error.code() != ErrorCode::ERR_NO_SPACE && error.code() != ErrorCode::ERR_ABORTED) poison(error);
+    if (error.code() != ErrorCode::ERR_NO_SPACE && error.code() != ErrorCode::ERR_ABORTED)
+      poison(error);
     throw;
   }
 }
@@ -375,7 +387,8 @@ void Store::finish_checkpoint(Checkpoint& checkpoint) {
   }
   install(std::move(newer), std::move(checkpoint.result));
   forget_nesting();
-  discard(std::make_shared<std::vector<std::shared_ptr<const Memtable>>>(std::move(checkpoint.memtables)));
+  discard(std::make_shared<std::vector<std::shared_ptr<const Memtable>>>(
+      std::move(checkpoint.memtables)));
 }
 
 // `this` outlives the tasks: the destructor drains the workers first.
@@ -402,7 +415,8 @@ void Store::retire_old_files() noexcept {
     try {
       idle->retire(retire_pacer_);
     } catch (const Error&) {
-      // The inode has no name any more: whatever could not be emptied is freed by the kernel at the last close.
+      // The inode has no name any more: whatever could not be emptied is freed by the kernel at the
+      // last close.
     }
     std::lock_guard lock(mutex_);
     std::erase(old_files_, idle);
@@ -419,7 +433,8 @@ CheckReport Store::run_check() {
 }
 
 JournalBinding Store::binding_of(const Meta& meta) const {
-  return {.database_id = database_id_, .base_txid = value(meta.txid), .base_checksum = meta.checksum};
+  return {
+      .database_id = database_id_, .base_txid = value(meta.txid), .base_checksum = meta.checksum};
 }
 
 Seq Store::covered_seq() const {
@@ -440,7 +455,8 @@ void Store::on_failure(const Error& error) noexcept {
   listener_->on_failure(error);
 }
 
-// Back-pressure: nothing below two memtables' worth of backlog, then small steps that grow with its square, 20 ms at most.
+// Back-pressure: nothing below two memtables' worth of backlog, then small steps that grow with its
+// square, 20 ms at most.
 uint64_t Store::hold_back_us() noexcept {
   double memtables = double(backlog_bytes_) / double(options_.checkpoint_bytes) - 2;
   if (memtables <= 0) return 0;

@@ -1,12 +1,14 @@
-// One open database: the newest memtable, the sealed ones, the journal, and the page file below them.
+// One open database: the newest memtable, the sealed ones, the journal, and the page file below
+// them.
 //
-//   put ──► journal pending buffer + active memtable          (owner thread, microseconds)
-//   seal ──► the active memtable becomes immutable            (owner thread)
-//   checkpoint ──► sealed memtables are merged into the page file (worker), then the new base is installed (owner)
-//   defragmentation ──► defrag.h
+//   put --> journal pending buffer + active memtable          (owner thread, microseconds)
+//   seal --> the active memtable becomes immutable            (owner thread)
+//   checkpoint --> sealed memtables are merged into the page file (worker), then the new base is installed (owner)
+//   defragmentation --> defrag.h
 //
-// Threading: what is under "owner" belongs to the JS thread that opened the store. Work that touches files is split into
-// begin (owner) / run (worker) / finish (owner); between them the owner goes on reading and writing. Nothing waits for a lock.
+// Threading: what is under "owner" belongs to the JS thread that opened the store. Work that
+// touches files is split into begin (owner) / run (worker) / finish (owner); between them the owner
+// goes on reading and writing. Nothing waits for a lock.
 //
 // What is costly to destroy (memtables, mappings) is handed to the worker: see discard().
 #pragma once
@@ -42,7 +44,8 @@ struct StoreOptions {
 class StoreListener {
  public:
   virtual ~StoreListener() = default;
-  // Everything up to `seq` is acknowledged, everything up to `synced` has been synced (whatever SyncMode says).
+  // Everything up to `seq` is acknowledged, everything up to `synced` has been synced (whatever
+  // SyncMode says).
   virtual void on_durable(Seq seq, Seq synced) noexcept = 0;
   virtual void on_failure(const Error& error) noexcept = 0;
 };
@@ -53,7 +56,7 @@ struct BucketRef {
   uint64_t reader_id = 0;       // whose view `bucket` is
   uint64_t reader_version = 0;  // of that reader's structure
   BucketView bucket;
-  uint64_t writer_id = 0;       // whose memtable `table` is in
+  uint64_t writer_id = 0;  // whose memtable `table` is in
   uint64_t writer_version = 0;
   BucketTable* table = nullptr;
 };
@@ -64,7 +67,8 @@ uint64_t new_reader_id() noexcept;
 // A stable state. Owner thread. Closing it lets pages and memtables go.
 class Snapshot {
  public:
-  Snapshot(std::shared_ptr<class Store> store, std::shared_ptr<const View> view, Seq seq, uint64_t id);
+  Snapshot(std::shared_ptr<class Store> store, std::shared_ptr<const View> view, Seq seq,
+           uint64_t id);
   ~Snapshot() { close(); }
   void close() noexcept;
   bool closed() const { return view_ == nullptr; }
@@ -112,8 +116,10 @@ struct StoreStats {
 
 class Store : public std::enable_shared_from_this<Store>, public JournalListener {
  public:
-  // Opens, creates if asked to, recovers from a leftover journal. Blocking: on a worker. `listener` must outlive the store.
-  static std::shared_ptr<Store> open(FileSystem& files, const std::string& path, const StoreOptions& options,
+  // Opens, creates if asked to, recovers from a leftover journal. Blocking: on a worker. `listener`
+  // must outlive the store.
+  static std::shared_ptr<Store> open(FileSystem& files, const std::string& path,
+                                     const StoreOptions& options,
                                      std::shared_ptr<StoreListener> listener);
   ~Store() override;
 
@@ -154,22 +160,25 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   // Closes all snapshots and seals; after it only run_close() and destruction.
   void begin_close();
 
-  // Stops all threads; what was acknowledged is durable, a reopen recovers the rest. For the end of the environment.
+  // Stops all threads; what was acknowledged is durable, a reopen recovers the rest. For the end of
+  // the environment.
   void halt() noexcept;
 
   // --- worker ---
   void run_checkpoint(Checkpoint& checkpoint);
   CheckReport run_check();
-  // Checkpoints, removes the journal, releases the file. Throws ERR_POISONED after releasing it if the store was poisoned.
+  // Checkpoints, removes the journal, releases the file. Throws ERR_POISONED after releasing it if
+  // the store was poisoned.
   void run_close();
-  // Empties the old files that no reader needs any more. On the copier: it takes as long as the file is large.
+  // Empties the old files that no reader needs any more. On the copier: it takes as long as the
+  // file is large.
   void retire_old_files() noexcept;
 
   // --- any thread ---
   bool poisoned() const noexcept { return poisoned_; }
   void poison(const Error& cause) noexcept;
-  Worker& worker() { return worker_; }      // checkpoints, recycling, retiring
-  Worker& copier() { return copier_; }      // defragmentation
+  Worker& worker() { return worker_; }  // checkpoints, recycling, retiring
+  Worker& copier() { return copier_; }  // defragmentation
   FileSystem& files() { return files_; }
   const std::string& path() const { return path_; }
   const StoreOptions& options() const { return options_; }
@@ -179,7 +188,8 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   friend class Defrag;
   friend class Snapshot;
   friend struct Recovery;
-  Store(FileSystem& files, std::string path, StoreOptions options, std::shared_ptr<StoreListener> listener);
+  Store(FileSystem& files, std::string path, StoreOptions options,
+        std::shared_ptr<StoreListener> listener);
 
   void on_durable(Seq seq) noexcept override;
   void on_failure(const Error& error) noexcept override;
@@ -191,7 +201,8 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   void checkpoint_all();
   void release_file() noexcept;
   Seq commit_body(const std::string& body);
-  void install(std::vector<std::shared_ptr<const Memtable>> sealed, std::shared_ptr<const ReadTx> base);
+  void install(std::vector<std::shared_ptr<const Memtable>> sealed,
+               std::shared_ptr<const ReadTx> base);
   void discard(std::shared_ptr<const void> garbage);
   Seq pinned_seq() const { return pins_.empty() ? 0 : pins_.rbegin()->first; }
   void forget(Snapshot& snapshot) noexcept;
@@ -212,9 +223,9 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   std::shared_ptr<const View> view_;
   uint64_t structure_version_ = 1;
   Seq last_seq_ = 0;
-  std::map<Seq, size_t> pins_;                  // sequence numbers that snapshots read at
-  std::unordered_set<Snapshot*> snapshots_;     // open ones
-  std::unordered_set<Update*> updates_;         // open ones
+  std::map<Seq, size_t> pins_;               // sequence numbers that snapshots read at
+  std::unordered_set<Snapshot*> snapshots_;  // open ones
+  std::unordered_set<Update*> updates_;      // open ones
   OpWriter ops_;
   bool may_nest_ = true;
   bool closing_ = false;
@@ -227,10 +238,11 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
 
   // shared
   std::atomic<bool> poisoned_{false};
-  std::atomic<uint64_t> backlog_bytes_{0};      // sealed and not in the page file, unless kept for a defragmentation
-  std::atomic<Seq> recycle_limit_{kSeqMax};     // a defragmentation still needs what is newer
-  mutable std::mutex mutex_;                    // guards the two below
-  std::optional<Error> cause_;                  // of the poisoning
+  std::atomic<uint64_t> backlog_bytes_{
+      0};  // sealed and not in the page file, unless kept for a defragmentation
+  std::atomic<Seq> recycle_limit_{kSeqMax};  // a defragmentation still needs what is newer
+  mutable std::mutex mutex_;                 // guards the two below
+  std::optional<Error> cause_;               // of the poisoning
   std::vector<std::shared_ptr<PageFile>> old_files_;
 
   Pacer pacer_;         // of checkpoints

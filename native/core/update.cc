@@ -39,7 +39,8 @@ void Update::index() {
   MemtableWriter writer(view_, *own_);
   Op op;
   bool changed = false;
-  // At the snapshot's own sequence number: visible to this transaction's reads, and to nobody else's.
+  // At the snapshot's own sequence number: visible to this transaction's reads, and to nobody
+  // else's.
   while (reader.next(op)) writer.apply(op, seq_, 0, false, changed);
   indexed_bytes_ = ops_.body().size();
   indexed_path_ = reader.path();
@@ -82,7 +83,8 @@ void Update::put(BucketRef& ref, Bytes key, Bytes value) {
   store_->require_writable();
   require_key(key);
   require_value(value);
-  if (ref.path.empty()) throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, "the root holds buckets only");
+  if (ref.path.empty())
+    throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, "the root holds buckets only");
   if ((store_->may_nest() || nests_) && resolve(ref).kind(key) == NameKind::kBucket) {
     throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, hex(key) + " is a bucket");
   }
@@ -110,7 +112,8 @@ void Update::remove(BucketRef& ref, Bytes key) {
   require_open();
   store_->require_writable();
   require_key(key);
-  if (ref.path.empty()) throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, "the root holds buckets only");
+  if (ref.path.empty())
+    throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, "the root holds buckets only");
   if (store_->may_nest() || nests_) {
     if (resolve(ref).kind(key) == NameKind::kBucket) {
       throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, hex(key) + " is a bucket");
@@ -141,13 +144,15 @@ void Update::create_bucket(const BucketRef& ref) {
 void Update::delete_bucket(const BucketRef& ref) {
   require_open();
   store_->require_writable();
-  if (ref.path.empty()) throw Error(ErrorCode::ERR_INVALID_ARGUMENT, "the root bucket cannot be deleted");
+  if (ref.path.empty())
+    throw Error(ErrorCode::ERR_INVALID_ARGUMENT, "the root bucket cannot be deleted");
   BucketPath parent(ref.path.begin(), ref.path.end() - 1);
   index();
   NameKind kind = BucketView::at(view_, seq_, parent).kind(ref.path.back());
   if (kind == NameKind::kMissing) throw Error(ErrorCode::ERR_BUCKET_NOT_FOUND);
   if (kind == NameKind::kValue) {
-    throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, hex(ref.path.back()) + " is a key, not a bucket");
+    throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE,
+                hex(ref.path.back()) + " is a key, not a bucket");
   }
   read_bucket(ref);
   ops_.delete_bucket(parent, ref.path.back());
@@ -156,7 +161,8 @@ void Update::delete_bucket(const BucketRef& ref) {
 void Update::set_sequence(BucketRef& ref, uint64_t value) {
   require_open();
   store_->require_writable();
-  if (ref.path.empty()) throw Error(ErrorCode::ERR_INVALID_ARGUMENT, "the root bucket has no sequence");
+  if (ref.path.empty())
+    throw Error(ErrorCode::ERR_INVALID_ARGUMENT, "the root bucket has no sequence");
   require_path(ref.path);
   if (ref.path.size() > 1) nests_ = true;
   ops_.set_sequence(ref.path, value);
@@ -169,7 +175,8 @@ bool Update::same_read(const Read& read, const View& now) const {
   BucketView after = BucketView::at(now, kSeqMax, read.path);
   switch (read.kind) {
     case ReadKind::kValue:
-      return before.get(read.key) == after.get(read.key) && before.kind(read.key) == after.kind(read.key);
+      return before.get(read.key) == after.get(read.key) &&
+             before.kind(read.key) == after.kind(read.key);
     case ReadKind::kBucket:
       return before.exists() == after.exists() && before.sequence() == after.sequence();
     case ReadKind::kRange:
@@ -178,7 +185,8 @@ bool Update::same_read(const Read& read, const View& now) const {
   MergedCursor old_cursor(before, read.bounds, read.reverse);
   MergedCursor new_cursor(after, read.bounds, read.reverse);
   while (old_cursor.valid() && new_cursor.valid()) {
-    bool same = old_cursor.key() == new_cursor.key() && old_cursor.is_bucket() == new_cursor.is_bucket() &&
+    bool same = old_cursor.key() == new_cursor.key() &&
+                old_cursor.is_bucket() == new_cursor.is_bucket() &&
                 (old_cursor.is_bucket() || old_cursor.value() == new_cursor.value());
     if (!same) return false;
     old_cursor.next();

@@ -1,10 +1,12 @@
 // A transaction that is being built: a buffer of operations over a snapshot, and what it has read.
 //
-// Its own writes are visible to its own reads: they are replayed into a private memtable on top of the snapshot, lazily, so that a
-// transaction which only writes (a bulk load) never pays for it. Commit appends the buffer to the journal as one frame.
+// Its own writes are visible to its own reads: they are replayed into a private memtable on top of
+// the snapshot, lazily, so that a transaction which only writes (a bulk load) never pays for it.
+// Commit appends the buffer to the journal as one frame.
 //
-// If the store has moved on since the snapshot (asynchronous callbacks only), commit first proves that everything it read still
-// reads the same, and that its operations still apply: serialisable, by value comparison, as etcd's STM. Owner thread.
+// If the store has moved on since the snapshot (asynchronous callbacks only), commit first proves
+// that everything it read still reads the same, and that its operations still apply: serialisable,
+// by value comparison, as etcd's STM. Owner thread.
 #pragma once
 
 #include <unordered_map>
@@ -55,7 +57,7 @@ class Update {
   };
   void require_open() const;
   void require_path(const BucketPath& path);  // no name on it is a key
-  void index();  // replays what is not yet in the private memtable
+  void index();                               // replays what is not yet in the private memtable
   bool still_reads_the_same() const;
   bool same_read(const Read& read, const View& now) const;
   bool still_applies() const;

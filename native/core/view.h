@@ -1,7 +1,9 @@
-// One state of a database: memtables over a page file, and reading through all of them at a sequence number.
+// One state of a database: memtables over a page file, and reading through all of them at a
+// sequence number.
 //
-// A View is immutable as a list (which memtables, which page file state); the newest memtable of it may still be written by
-// the owner, which readers at an older sequence number do not notice. Owner thread, except views of sealed memtables only.
+// A View is immutable as a list (which memtables, which page file state); the newest memtable of it
+// may still be written by the owner, which readers at an older sequence number do not notice. Owner
+// thread, except views of sealed memtables only.
 #pragma once
 
 #include <memory>
@@ -24,8 +26,9 @@ struct View {
 
 enum class NameKind : uint8_t { kMissing, kValue, kBucket };
 
-// One bucket of a view at a sequence number. Valid while the view lives and, for a view whose newest memtable is being
-// written, until a bucket is created, deleted or touched for the first time.
+// One bucket of a view at a sequence number. Valid while the view lives and, for a view whose
+// newest memtable is being written, until a bucket is created, deleted or touched for the first
+// time.
 class BucketView {
  public:
   BucketView() = default;
@@ -56,15 +59,17 @@ struct Bounds {
   bool upper_inclusive = false;
 };
 
-// Walks one bucket in key order, memtables and page file merged, within bounds, forwards or backwards.
-// Requires: the BucketView and its View outlive it.
+// Walks one bucket in key order, memtables and page file merged, within bounds, forwards or
+// backwards. Requires: the BucketView and its View outlive it.
 class MergedCursor {
  public:
   MergedCursor(const BucketView& bucket, const Bounds& bounds, bool reverse);
   bool valid() const { return source_ != Source::kNone; }
   void next();  // in the cursor's direction
   Bytes key() const { return source_ == Source::kPage ? page_->key() : overlay_.key(); }
-  Bytes value() const { return source_ == Source::kPage ? page_->value() : overlay_.version().value(); }
+  Bytes value() const {
+    return source_ == Source::kPage ? page_->value() : overlay_.version().value();
+  }
   bool is_bucket() const {
     return source_ == Source::kPage ? page_->is_bucket() : overlay_.version().is_bucket();
   }

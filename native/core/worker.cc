@@ -26,7 +26,8 @@ bool Worker::post(std::function<void()> task) {
   return true;
 }
 
-// Requires mutex_. A thread that ended by itself gave up the mutex as its last act, so joining it here waits for nothing.
+// Requires mutex_. A thread that ended by itself gave up the mutex as its last act, so joining it
+// here waits for nothing.
 void Worker::start() {
   if (thread_.joinable()) thread_.join();
   try {

@@ -1,5 +1,5 @@
-// One thread and one queue. The thread starts with the first task and ends by itself after a few idle seconds, so that
-// thousands of idle stores cost no threads.
+// One thread and one queue. The thread starts with the first task and ends by itself after a few
+// idle seconds, so that thousands of idle stores cost no threads.
 #pragma once
 
 #include <condition_variable>
@@ -14,8 +14,8 @@ class Worker {
  public:
   Worker() = default;
   ~Worker();  // stop()
-  // Runs tasks in order, one at a time. Tasks do not throw. Returns false after stop(). Throws ERR_OUT_OF_MEMORY when the
-  // system has no thread to give.
+  // Runs tasks in order, one at a time. Tasks do not throw. Returns false after stop(). Throws
+  // ERR_OUT_OF_MEMORY when the system has no thread to give.
   bool post(std::function<void()> task);
   // Runs what is queued, then ends the thread. May be called twice; not from a task.
   void stop();
@@ -28,8 +28,8 @@ class Worker {
   std::condition_variable wake_;
   std::deque<std::function<void()>> tasks_;
   std::thread thread_;
-  bool running_ = false;   // the thread is inside run()
-  bool busy_ = false;      // a task is being executed
+  bool running_ = false;  // the thread is inside run()
+  bool busy_ = false;     // a task is being executed
   bool stopping_ = false;
 };
 

@@ -1,4 +1,5 @@
-// The journal under power losses, failing calls and threads: what was acknowledged is there, nothing else is.
+// The journal under power losses, failing calls and threads: what was acknowledged is there,
+// nothing else is.
 #include <atomic>
 #include <random>
 #include <thread>
@@ -18,17 +19,21 @@ struct Image {
 // Takes images of a journal at work, at random calls on any of its threads.
 class Camera {
  public:
-  Camera(JournalFixture& fixture, uint64_t seed, uint64_t every) : fixture_(fixture), random_(seed), every_(every) {
+  Camera(JournalFixture& fixture, uint64_t seed, uint64_t every)
+      : fixture_(fixture), random_(seed), every_(every) {
     fixture_.files.set_hook([this](uint64_t, const char*) { shoot(); });
   }
-  // The promise is read before the image and the covered number after it: a checkpoint is durable before it is used.
+  // The promise is read before the image and the covered number after it: a checkpoint is durable
+  // before it is used.
   void shoot() {
     std::unique_lock lock(mutex_);
     if (random_() % every_ != 0) return;
     const uint64_t seed = random_();
     lock.unlock();
     Image image;
-    image.promised = fixture_.journal == nullptr ? 0 : promised_by_sync ? fixture_.journal->synced_seq() : fixture_.listener.acked();
+    image.promised = fixture_.journal == nullptr ? 0
+                     : promised_by_sync          ? fixture_.journal->synced_seq()
+                                                 : fixture_.listener.acked();
     image.files = fixture_.files.crash(seed);
     image.covered = covered;
     lock.lock();
@@ -48,7 +53,8 @@ class Camera {
 // Groups of random sizes; now and then a checkpoint covers a random part and the journal recycles.
 void work(JournalFixture& fixture, Camera& camera, std::mt19937_64& random, int groups) {
   for (int group = 0; group < groups; group++) {
-    for (size_t i = random() % 6 + 1; i > 0; i--) fixture.journal->append(body_of(fixture.journal->last_seq() + 1));
+    for (size_t i = random() % 6 + 1; i > 0; i--)
+      fixture.journal->append(body_of(fixture.journal->last_seq() + 1));
     fixture.journal->submit();
     if (random() % 3 != 0) fixture.listener.wait_for(fixture.journal->last_seq());
     if (random() % 12 == 0) {
@@ -165,7 +171,9 @@ bool run_with_fault(uint64_t n, uint64_t times, ErrorCode code, int error_number
 TEST("whichever call fails, the listener hears of it once and nothing is acknowledged falsely") {
   for (const uint64_t times : {uint64_t{1}, ~uint64_t{0}}) {
     uint64_t n = 1;
-    while (run_with_fault(n, times, n % 2 ? ErrorCode::ERR_IO : ErrorCode::ERR_NO_SPACE, n % 2 ? 5 : 28)) n++;
+    while (run_with_fault(n, times, n % 2 ? ErrorCode::ERR_IO : ErrorCode::ERR_NO_SPACE,
+                          n % 2 ? 5 : 28))
+      n++;
     EXPECT_TRUE(n > 100);
   }
 }

@@ -1,5 +1,6 @@
-// A journal over the file system in memory, a listener that can be awaited, and transactions whose bytes follow from
-// their sequence number, so that what is read back can be told from what was invented.
+// A journal over the file system in memory, a listener that can be awaited, and transactions whose
+// bytes follow from their sequence number, so that what is read back can be told from what was
+// invented.
 #pragma once
 
 #include <condition_variable>
@@ -23,7 +24,8 @@ inline std::string body_of(Seq seq) {
   OpWriter writer;
   static const BucketPath path{"bucket"};
   const size_t size = seq % 97 == 0 ? 9000 : seq * 31 % 400;
-  writer.put(path, "key" + std::to_string(seq), std::string(size, static_cast<char>('a' + seq % 26)));
+  writer.put(path, "key" + std::to_string(seq),
+             std::string(size, static_cast<char>('a' + seq % 26)));
   return writer.body();
 }
 
@@ -90,12 +92,13 @@ struct JournalFixture {
   std::shared_ptr<SyncLatency> latency = std::make_shared<SyncLatency>();
   std::unique_ptr<Journal> journal;
 
-  explicit JournalFixture(JournalOptions options = small_segments(), uint64_t seed = 1) : files(seed) {
+  explicit JournalFixture(JournalOptions options = small_segments(), uint64_t seed = 1)
+      : files(seed) {
     start(options, 0, 1);
   }
   void start(JournalOptions options, Seq last_seq, uint64_t first_segment) {
-    journal = std::make_unique<Journal>(files, kDatabase, options, JournalBinding{}, last_seq, first_segment,
-                                        listener, latency);
+    journal = std::make_unique<Journal>(files, kDatabase, options, JournalBinding{}, last_seq,
+                                        first_segment, listener, latency);
   }
   // One group.
   void write(size_t count) {
@@ -112,7 +115,8 @@ inline JournalEnd read_back(FileSystem& files, Seq covered = 0, Seq until = kSeq
     EXPECT_EQ(seq, next++);
     EXPECT_TRUE(body == body_of(seq));
   };
-  const JournalEnd end = read_journal(files, list_journal(files, kDatabase).segments, covered, until, visit);
+  const JournalEnd end =
+      read_journal(files, list_journal(files, kDatabase).segments, covered, until, visit);
   EXPECT_EQ(end.last_seq, next - 1);
   return end;
 }

@@ -1,4 +1,5 @@
-// The journal: what is acknowledged is read back, and what the reader makes of every kind of damage.
+// The journal: what is acknowledged is read back, and what the reader makes of every kind of
+// damage.
 #include "core/journal.h"
 
 #include <random>
@@ -68,7 +69,9 @@ TEST("a tail that is torn at any byte of a group is the end, not damage") {
     bytes.resize(whole.size());
     torn.put_file(kFirst, bytes);
     Seq complete = 2;
-    while (complete < 5 && whole.substr(0, ends[complete + 1]) == bytes.substr(0, ends[complete + 1])) complete++;
+    while (complete < 5 &&
+           whole.substr(0, ends[complete + 1]) == bytes.substr(0, ends[complete + 1]))
+      complete++;
     EXPECT_EQ(read_back(torn).last_seq, complete);
     torn.put_file(kFirst, whole.substr(0, cut));  // a file that ends there is no different
     EXPECT_TRUE(read_back(torn).last_seq <= complete);
@@ -76,9 +79,11 @@ TEST("a tail that is torn at any byte of a group is the end, not damage") {
 }
 
 // What comes of a journal whose byte at `offset` of `path` is changed.
-std::optional<Error> error_after_change(const JournalFixture& fixture, const std::string& path, uint64_t offset) {
+std::optional<Error> error_after_change(const JournalFixture& fixture, const std::string& path,
+                                        uint64_t offset) {
   SimFileSystem damaged;
-  for (const std::string& other : fixture.files.paths()) damaged.put_file(other, fixture.files.contents(other));
+  for (const std::string& other : fixture.files.paths())
+    damaged.put_file(other, fixture.files.contents(other));
   std::string bytes = fixture.files.contents(path);
   bytes[offset] = static_cast<char>(bytes[offset] ^ 0x40);
   damaged.put_file(path, bytes);
@@ -102,7 +107,8 @@ TEST("every damaged byte of a frame that was acknowledged is reported with file 
       EXPECT_TRUE(error.has_value());
       EXPECT_EQ(error->code(), ErrorCode::ERR_JOURNAL_CORRUPT);
       EXPECT_EQ(error->path(), kFirst);
-      EXPECT_TRUE(std::string(error->what()).find("offset " + std::to_string(begin)) != std::string::npos);
+      EXPECT_TRUE(std::string(error->what()).find("offset " + std::to_string(begin)) !=
+                  std::string::npos);
       EXPECT_TRUE(std::string(error->what()).find(kFirst) != std::string::npos);
     }
     begin += frame_size(body_of(seq).size());
@@ -163,7 +169,8 @@ TEST("a frame of this life that claims to be longer than the file is the end") {
   const JournalSegment segment = list_journal(fixture.files, kDatabase).segments[0];
   std::string bytes = fixture.files.contents(kFirst);
   const uint64_t first_end = kSegmentBlockSize + frame_size(body_of(1).size());
-  for (const uint64_t size : {~uint64_t{0}, ~uint64_t{0} - 40, uint64_t{1} << 40, uint64_t{0}, bytes.size()}) {
+  for (const uint64_t size :
+       {~uint64_t{0}, ~uint64_t{0} - 40, uint64_t{1} << 40, uint64_t{0}, bytes.size()}) {
     FrameHeader header;
     header.seq = 2;
     header.body_size = size;
@@ -173,6 +180,21 @@ TEST("a frame of this life that claims to be longer than the file is the end") {
     fixture.files.put_file(kFirst, bytes);
     EXPECT_EQ(read_back(fixture.files).last_seq, 1);
   }
+}
+
+TEST("a frame that is valid on its own but does not follow from the one before is the end") {
+  JournalFixture fixture;
+  fixture.write(2);
+  fixture.journal->stop();
+  const uint32_t life = list_journal(fixture.files, kDatabase).segments[0].life;
+  std::string bytes = fixture.files.contents(kFirst);
+  char* second = bytes.data() + kSegmentBlockSize + frame_size(body_of(1).size());
+  auto header = load<FrameHeader>(second);
+  header.chain ^= 1;
+  header.crc = frame_crc(header, life);
+  store(second, header);
+  fixture.files.put_file(kFirst, bytes);
+  EXPECT_EQ(read_back(fixture.files).last_seq, 1);
 }
 
 TEST("random damage never makes the reader invent a transaction or leave its bounds") {
@@ -196,7 +218,8 @@ TEST("random damage never makes the reader invent a transaction or leave its bou
     try {
       read_back(damaged, random() % 20);
     } catch (const Error& error) {
-      const bool expected = error.code() == ErrorCode::ERR_JOURNAL_CORRUPT || error.code() == ErrorCode::ERR_JOURNAL_STALE;
+      const bool expected = error.code() == ErrorCode::ERR_JOURNAL_CORRUPT ||
+                            error.code() == ErrorCode::ERR_JOURNAL_STALE;
       EXPECT_TRUE(expected);
     }
   }
@@ -278,7 +301,8 @@ TEST("a new segment is bound to the state of the page file that was given last")
 
 TEST("files beside the database with other names are left alone") {
   SimFileSystem files;
-  for (const char* suffix : {"-journal-", "-journal-1", "-journal-0000000x", "-journal", "x-journal-00000001"}) {
+  for (const char* suffix :
+       {"-journal-", "-journal-1", "-journal-0000000x", "-journal", "x-journal-00000001"}) {
     files.put_file(kDatabase + suffix, "anything");
   }
   files.put_file(segment_path(kDatabase, 12), std::string(4096, '\0'));

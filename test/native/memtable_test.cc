@@ -38,12 +38,15 @@ void expect_same(const Model& model, const Record* record, const std::string& ke
   if (expected->has_value()) EXPECT_EQ(actual->value(), **expected);
 }
 
-// Keys that share their first 8 bytes, keys that are prefixes of others, zero bytes, and plain random ones.
+// Keys that share their first 8 bytes, keys that are prefixes of others, zero bytes, and plain
+// random ones.
 std::string random_key(std::mt19937_64& random) {
   static const char* const kStems[] = {"", "a", "common-prefix-", "12345678", "zz"};
   std::string key = kStems[random() % 5];
   for (size_t size = random() % 4 + 1; size > 0; size--) {
-    key += random() % 8 == 0 ? '\0' : random() % 8 == 0 ? '\xFF' : static_cast<char>('a' + random() % 16);
+    key += random() % 8 == 0   ? '\0'
+           : random() % 8 == 0 ? '\xFF'
+                               : static_cast<char>('a' + random() % 16);
   }
   return key;
 }
@@ -98,7 +101,8 @@ TEST("30,000 random writes are seen by every pinned snapshot as the model sees t
     const std::string key = random_key(random);
     expect_same(pair.model, pair.memtable.root().find(key), key, kSeqMax);
     if (!snapshots.empty()) {
-      expect_same(pair.model, pair.memtable.root().find(key), key, snapshots[random() % snapshots.size()]);
+      expect_same(pair.model, pair.memtable.root().find(key), key,
+                  snapshots[random() % snapshots.size()]);
     }
   }
   for (const Seq seq : snapshots) compare_all(pair, seq);
@@ -145,11 +149,14 @@ TEST("keys in order, in reverse order and with one prefix are all found again") 
     Memtable memtable;
     constexpr uint32_t kCount = 20000;
     const auto key_of = [&](uint32_t i) {
-      const uint32_t number = __builtin_bswap32(order == 0 ? i : order == 1 ? kCount - i : i * 2654435761u);
+      const uint32_t number = __builtin_bswap32(order == 0   ? i
+                                                : order == 1 ? kCount - i
+                                                             : i * 2654435761u);
       return (order == 2 ? "the same prefix of all of them" : "") +
              std::string(reinterpret_cast<const char*>(&number), sizeof number);
     };
-    for (uint32_t i = 0; i < kCount; i++) memtable.put(memtable.root(), key_of(i), "v", i + 1, kSeqMax);
+    for (uint32_t i = 0; i < kCount; i++)
+      memtable.put(memtable.root(), key_of(i), "v", i + 1, kSeqMax);
     for (uint32_t i = 0; i < kCount; i++) EXPECT_TRUE(memtable.root().find(key_of(i)) != nullptr);
     BucketTable::Cursor cursor(memtable.root());
     uint32_t count = 0;
@@ -171,7 +178,8 @@ TEST("keys that come in order fill their leaves") {
     Memtable memtable;
     for (const uint32_t number : numbers) {
       const uint32_t key = __builtin_bswap32(number);
-      memtable.put(memtable.root(), Bytes(reinterpret_cast<const char*>(&key), sizeof key), "", 1, 0);
+      memtable.put(memtable.root(), Bytes(reinterpret_cast<const char*>(&key), sizeof key), "", 1,
+                   0);
     }
     return memtable.bytes();
   };

@@ -26,7 +26,8 @@ std::string random_bytes(std::mt19937_64& random, size_t size_max) {
 
 OwnedOp random_op(std::mt19937_64& random) {
   OwnedOp op{static_cast<OpKind>(random() % 5 + 1), {}, {}, {}};
-  for (size_t depth = random() % 4; depth > 0; depth--) op.path.push_back(random() % 2 ? "users" : "a");
+  for (size_t depth = random() % 4; depth > 0; depth--)
+    op.path.push_back(random() % 2 ? "users" : "a");
   if (op.kind == OpKind::kSetSequence) {
     op.sequence = random();
   } else {

@@ -166,8 +166,8 @@ TEST("an overlay's cursor is not disturbed by newer writes") {
   EXPECT_FALSE(cursor.valid());
 }
 
-// One bucket's history, cut into layers at random, over a page file that has the bucket or not. The state at each moment
-// is the model.
+// One bucket's history, cut into layers at random, over a page file that has the bucket or not. The
+// state at each moment is the model.
 struct BucketState {
   bool exists = false;
   bool from_page_file = false;  // the page file's content shows through
@@ -188,7 +188,8 @@ void change_bucket(Layers& layers, BucketState& state, std::mt19937_64& random) 
     memtable.remove(memtable.touch_bucket(memtable.root(), "b", seq), key, seq, kSeqMax);
     state.values.erase(key);
   } else {
-    memtable.put(memtable.touch_bucket(memtable.root(), "b", seq), key, std::to_string(seq), seq, kSeqMax);
+    memtable.put(memtable.touch_bucket(memtable.root(), "b", seq), key, std::to_string(seq), seq,
+                 kSeqMax);
     state.values[key] = std::to_string(seq);
   }
 }

@@ -1,15 +1,17 @@
-// An operating system's storage in memory, for tests: implements core/file.h, fails on demand, and crashes.
+// An operating system's storage in memory, for tests: implements core/file.h, fails on demand, and
+// crashes.
 //
-// What it remembers is what a disk remembers. Each inode has its live bytes (what the page cache shows) and its durable bytes
-// (what the newest successful sync of it covered); directories have live names and a list of changes that no directory sync
-// has covered yet. crash() builds a new file system from the durable state plus
+// What it remembers is what a disk remembers. Each inode has its live bytes (what the page cache
+// shows) and its durable bytes (what the newest successful sync of it covered); directories have
+// live names and a list of changes that no directory sync has covered yet. crash() builds a new
+// file system from the durable state plus
 //   - of each inode, any subset of the 512-byte sectors written since (sectors are written whole or not at all), and its
 //     old or its new size,
 //   - of each directory, any prefix of the changes since (as a journaling file system does).
 //
-// Every call counts. fail_call(n, ...) makes the n-th fail: a failed write may have changed half of its bytes, and what a
-// failed sync was asked for is never written any more (as Linux does), however often it is called again.
-// The clock stands still except for sleep_us(). Any thread.
+// Every call counts. fail_call(n, ...) makes the n-th fail: a failed write may have changed half of
+// its bytes, and what a failed sync was asked for is never written any more (as Linux does),
+// however often it is called again. The clock stands still except for sleep_us(). Any thread.
 //
 //   SimFileSystem files(seed);
 //   files.fail_call(7, ErrorCode::ERR_IO, 5);
@@ -36,7 +38,8 @@ namespace hotbolt::testing {
 
 inline constexpr uint64_t kSimSectorSize = 512;
 
-// The bytes of one inode. They lie in reserved address space and never move, so that mappings stay valid while it grows.
+// The bytes of one inode. They lie in reserved address space and never move, so that mappings stay
+// valid while it grows.
 class SimInode {
  public:
   static constexpr uint64_t kCapacity = uint64_t{1} << 30;
@@ -97,7 +100,8 @@ class SimInode {
   void touch(uint64_t offset, uint64_t size) {
     if (size == 0) return;
     const uint64_t last = (offset + size - 1) / kSimSectorSize;
-    for (uint64_t sector = offset / kSimSectorSize; sector <= last; sector++) unsynced_.insert(sector);
+    for (uint64_t sector = offset / kSimSectorSize; sector <= last; sector++)
+      unsynced_.insert(sector);
   }
   static void copy_sector(Bytes from, uint64_t sector, std::string& to) {
     const uint64_t begin = sector * kSimSectorSize;
@@ -131,9 +135,11 @@ class SimFileSystem : public FileSystem {
 
   // --- what tests do with it ---
 
-  // The n-th call from now (1: the next) fails with this error; `times` calls in all, so that ~0 means a broken disk.
-  // With `name`, only calls of this name are counted: "write", "sync_data", "rename", ...
-  void fail_call(uint64_t n, ErrorCode code, int error_number, uint64_t times = 1, std::string name = "") {
+  // The n-th call from now (1: the next) fails with this error; `times` calls in all, so that ~0
+  // means a broken disk. With `name`, only calls of this name are counted: "write", "sync_data",
+  // "rename", ...
+  void fail_call(uint64_t n, ErrorCode code, int error_number, uint64_t times = 1,
+                 std::string name = "") {
     std::lock_guard lock(mutex_);
     fault_ = Fault{n, times, code, error_number, std::move(name)};
   }
@@ -145,13 +151,16 @@ class SimFileSystem : public FileSystem {
     std::lock_guard lock(mutex_);
     return calls_;
   }
-  // Called before every call, on the caller's thread and without any lock: the place to crash() at. Set it before the
-  // file system is used.
-  void set_hook(std::function<void(uint64_t call, const char* name)> hook) { hook_ = std::move(hook); }
+  // Called before every call, on the caller's thread and without any lock: the place to crash() at.
+  // Set it before the file system is used.
+  void set_hook(std::function<void(uint64_t call, const char* name)> hook) {
+    hook_ = std::move(hook);
+  }
 
   // The state after a power loss now. `choose` decides about each unsynced sector.
-  std::unique_ptr<SimFileSystem> crash(uint64_t seed,
-                                       const std::function<bool(const std::string& path, uint64_t sector)>& choose) const;
+  std::unique_ptr<SimFileSystem> crash(
+      uint64_t seed,
+      const std::function<bool(const std::string& path, uint64_t sector)>& choose) const;
   // Random subsets: sometimes nothing, sometimes everything, mostly something.
   std::unique_ptr<SimFileSystem> crash(uint64_t seed) const;
   // The state after the end of the process: everything live is there.
@@ -260,8 +269,10 @@ class SimFileSystem : public FileSystem {
     std::string name;
   };
 
-  // Counts a call and takes the lock. Throws if it is to fail, unless the caller wants to fail in its own way.
-  std::unique_lock<std::mutex> enter(const char* name, const std::string& path, bool* fails = nullptr) {
+  // Counts a call and takes the lock. Throws if it is to fail, unless the caller wants to fail in
+  // its own way.
+  std::unique_lock<std::mutex> enter(const char* name, const std::string& path,
+                                     bool* fails = nullptr) {
     uint64_t call;
     {
       std::lock_guard lock(mutex_);
@@ -415,8 +426,10 @@ class SimFile : public File {
     inode_->sync();
   }
   void require_room(uint64_t size) const {
-    if (!writable_) throw Error(ErrorCode::ERR_IO, "sim: opened for reading").with_system(9, "write", path_);
-    if (size > SimInode::kCapacity) throw Error(ErrorCode::ERR_NO_SPACE).with_system(27, "write", path_);
+    if (!writable_)
+      throw Error(ErrorCode::ERR_IO, "sim: opened for reading").with_system(9, "write", path_);
+    if (size > SimInode::kCapacity)
+      throw Error(ErrorCode::ERR_NO_SPACE).with_system(27, "write", path_);
   }
 
   SimFileSystem& files_;
@@ -455,13 +468,16 @@ inline SimFileSystem::Names SimFileSystem::names_after_crash(std::mt19937_64& ra
 }
 
 inline std::unique_ptr<SimFileSystem> SimFileSystem::crash(
-    uint64_t seed, const std::function<bool(const std::string& path, uint64_t sector)>& choose) const {
+    uint64_t seed,
+    const std::function<bool(const std::string& path, uint64_t sector)>& choose) const {
   std::lock_guard lock(mutex_);
   std::mt19937_64 random(seed);
   auto after = std::make_unique<SimFileSystem>(seed);
   after->now_us_ = now_us_;
   for (const auto& [path, inode] : names_after_crash(random)) {
-    const auto sector_survives = [&, &name = path](uint64_t sector) { return choose(name, sector); };
+    const auto sector_survives = [&, &name = path](uint64_t sector) {
+      return choose(name, sector);
+    };
     after->install(path, inode->after_crash(sector_survives, random() % 2 == 0), inode->mode);
   }
   return after;

@@ -1,9 +1,11 @@
-// The whole engine over a file system that crashes: at random calls of a run of writes, checkpoints, defragmentations and
-// reopenings the power is cut, and the state that is left must open, hold every acknowledged transaction and a prefix of all
-// others, pass the complete check, take new writes, and survive a clean close.
+// The whole engine over a file system that crashes: at random calls of a run of writes,
+// checkpoints, defragmentations and reopenings the power is cut, and the state that is left must
+// open, hold every acknowledged transaction and a prefix of all others, pass the complete check,
+// take new writes, and survive a clean close.
 //
-// The steps of a checkpoint or a defragmentation run on the test's thread with writes between them; the journal has its own
-// thread as always, so runs with the same seed differ in timing but not in what they prove.
+// The steps of a checkpoint or a defragmentation run on the test's thread with writes between them;
+// the journal has its own thread as always, so runs with the same seed differ in timing but not in
+// what they prove.
 #include "core/store.h"
 
 #include <condition_variable>
@@ -206,7 +208,9 @@ class Run {
     EXPECT_EQ(store_->last_seq(), last_seq());
   }
 
-  std::string name(const char* prefix, unsigned count) { return prefix + std::to_string(random_() % count); }
+  std::string name(const char* prefix, unsigned count) {
+    return prefix + std::to_string(random_() % count);
+  }
   BucketPath path() {
     BucketPath path{name("b", 3)};
     if (random_() % 4 == 0) path.push_back(name("n", 2));
@@ -357,8 +361,8 @@ std::string verify(const Run& run, CrashState& state) {
   auto store = Store::open(*state.files, kPath, small_options(), listener);
   const Seq seq = store->last_seq();
   if (seq < state.acknowledged) {
-    return "lost: transaction " + std::to_string(state.acknowledged) + " was acknowledged, " + std::to_string(seq) +
-           " is the last";
+    return "lost: transaction " + std::to_string(state.acknowledged) + " was acknowledged, " +
+           std::to_string(seq) + " is the last";
   }
   if (seq > run.last_seq()) return "invented a transaction";
   if (dump(*store) != run.model_at(seq)) return "differs from the model at " + std::to_string(seq);
@@ -389,7 +393,8 @@ size_t crash_run(uint64_t seed, uint64_t crashes, int steps) {
     } catch (const Error& error) {
       wrong = std::string(error_name(error.code())) + ": " + error.what();
     }
-    if (!wrong.empty()) wrong = "seed " + std::to_string(seed) + " call " + std::to_string(state.call) + ": " + wrong;
+    if (!wrong.empty())
+      wrong = "seed " + std::to_string(seed) + " call " + std::to_string(state.call) + ": " + wrong;
     EXPECT_EQ(wrong, "");
   }
   return run.states().size();

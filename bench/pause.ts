@@ -131,12 +131,13 @@ function prefixed(prefix: string, recording: Recording): Figures {
 }
 
 function runFigures(report: DefragReport, copyMs: number): Figures {
-  const { phases, durationMs, sizeAfterBytes, entriesCopied } = report
+  const { phases, durationMs, sizeAfterBytes, bytesCopied, entriesCopied } = report
   const cleaning = phases.find(({ phase }) => phase === 'cleaning')?.durationMs ?? 0
   return {
     durationMs,
     switchedMs: durationMs - cleaning,
     copyMs,
+    copiedPerRecord: bytesCopied / entriesCopied,
     bytesPerRecord: sizeAfterBytes / entriesCopied,
   }
 }

@@ -1,11 +1,13 @@
 // The nodes of a BucketTable's tree. For memtable.cc and bucket_table.cc only.
 //
 // Invariants:
-//   1. A node's slots are in key order; slot i holds the first 8 bytes of its key beside the record.
+//   1. A node's slots are in key order; slot i holds the first 8 bytes of its key beside the
+//      record.
 //   2. A leaf's records are the table's; leaves are linked in both directions; none is empty.
-//   3. Child i of a branch holds the keys >= records[i] and < records[i + 1]; records[0] stands for "less than all" and
-//      is not looked at.
-//   4. Nodes are never freed or merged: a record only ever moves to a new leaf, when its own is split.
+//   3. Child i of a branch holds the keys >= records[i] and < records[i + 1]; records[0] stands for
+//      "less than all" and is not looked at.
+//   4. Nodes are never freed or merged: a record only ever moves to a new leaf, when its own is
+//      split.
 #pragma once
 
 #include "core/memtable.h"
@@ -13,8 +15,8 @@
 namespace hotbolt {
 
 inline constexpr uint32_t kTableNodeSlots = 64;
-inline constexpr uint32_t kTableHeightMax =
-    16;  // branches have 32 children or more, but for those at the right edge
+// Branches have 32 children or more, but for those at the right edge.
+inline constexpr uint32_t kTableHeightMax = 16;
 
 struct TableNode {
   uint32_t count = 0;

@@ -2,9 +2,11 @@
 // group commit.
 //
 // See journal_reader.h for the format. Two roles, two classes of threads:
-//   owner (JS) thread: append() copies a transaction into the pending buffer; submit() wakes the journal thread.
-//   journal thread: takes everything pending, fills in the checksum chain, writes it with one call, syncs once, and calls
-//   the listener. While it syncs the owner goes on appending to the other buffer.
+//   owner (JS) thread: append() copies a transaction into the pending buffer; submit() wakes the
+//     journal thread.
+//   journal thread: takes everything pending, fills in the checksum chain, writes it with one call,
+//     syncs once, and calls the listener. While it syncs the owner goes on appending to the other
+//     buffer.
 //
 // Segments are written full of zeros before they are used (so that a sync commits no metadata) and
 // recycled. The first is small; sizes grow with the traffic (256 KiB, 1, 4, 16, up to 64 MiB); the
@@ -13,10 +15,11 @@
 // segment, no thread (after a few seconds) and no buffers.
 //
 // A group, step by step (journal thread):
-//   1. take the pending buffer                             (under the mutex; the owner goes on with the other buffer)
+//   1. take the pending buffer, under the mutex; the owner goes on with the other buffer
 //   2. chain the frames: synced sequence number, CRCs
-//   3. one write per segment it goes to, mostly one; a new segment's header is part of its first write
-//   4. sync every segment written since the last sync      (SyncMode says when; a forced group always)
+//   3. one write per segment it goes to, mostly one; a new segment's header is part of its first
+//      write
+//   4. sync every segment written since the last sync; SyncMode says when, a forced group always
 //   5. hold back, then on_durable()
 //
 // A failed write or sync is final: the listener gets the error once, nothing is appended any more.

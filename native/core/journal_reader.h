@@ -1,14 +1,20 @@
 // The journal's format and its recovery: a pure scan over bytes.
 //
 //   segment file   header block, frame*, then zeros or frames of an earlier life of the file
-//   header block   1024 bytes: the header at 0 and again at 512, so that a damaged sector loses no segment; rest zero
-//   header         96 bytes: magic u64 @0 "hbjrnl\0\1" | version u32 @8 = 1 | header size u32 @12 = 96
-//                  database id 16 bytes @16 | base txid u64 @32 | base checksum u64 @40 (JournalBinding)
-//                  segment number u64 @48 | first sequence number u64 @56 | synced sequence number u64 @64
-//                  chain value u32 @72 (of the frame before; 0 at the start of a life) | life u32 @76 (random)
-//                  reserved 12 bytes @80, zero | CRC-32C of bytes 0..91 u32 @92
-//   frame          8-byte aligned, never in two segments: header, body (op.h), zeros up to a multiple of 8
-//   frame header   40 bytes: magic u32 @0 | CRC-32C of bytes 8..39, seeded with the life, u32 @4
+//   header block   1024 bytes: the header at 0 and again at 512, so that a damaged sector loses no
+//                  segment; rest zero
+//   header         96 bytes: magic u64 @0 "hbjrnl\0\1" | version u32 @8 = 1
+//                  header size u32 @12 = 96 | database id 16 bytes @16
+//                  base txid u64 @32 | base checksum u64 @40 (JournalBinding)
+//                  segment number u64 @48 | first sequence number u64 @56
+//                  synced sequence number u64 @64
+//                  chain value u32 @72 (of the frame before; 0 at the start of a life)
+//                  life u32 @76 (random) | reserved 12 bytes @80, zero
+//                  CRC-32C of bytes 0..91 u32 @92
+//   frame          8-byte aligned, never in two segments: header, body (op.h), zeros up to a
+//                  multiple of 8
+//   frame header   40 bytes: magic u32 @0 "HFRM"
+//                  CRC-32C of bytes 8..39, seeded with the life, u32 @4
 //                  sequence number u64 @8 | synced sequence number u64 @16 | body length u64 @24
 //                  previous frame's header CRC u32 @32: the chain | CRC-32C of the body u32 @36
 //
@@ -17,20 +23,24 @@
 // rise by one from frame to frame, across segments.
 //
 // Writing, and why every crash is safe:
-//   1. A segment file gets its name, its final size and zeros, and is synced, directory included, before it is used.
-//      A recycled one is renamed instead, and the directory is synced, before it is used. Until then it holds no frame
-//      that anybody needs: zeros, or a header whose number is not that of its name, or covered frames.
-//   2. The header block goes out in one write with the first frames and under the same sync: as long as it can be torn,
-//      nothing in the segment is acknowledged. When it is durable it can be trusted, whatever follows it.
-//   3. Old frames in a recycled segment are no danger: the page file covers them, their sequence numbers are lower than the
-//      chain's next, and their CRC does not match its chain.
-//   4. Only covered segments are renamed or removed, so what is left always reaches back to the covered sequence number.
+//   1. A segment file gets its name, its final size and zeros, and is synced, directory included,
+//      before it is used. A recycled one is renamed instead, and the directory is synced, before it
+//      is used. Until then it holds no frame that anybody needs: zeros, or a header whose number is
+//      not that of its name, or covered frames.
+//   2. The header block goes out in one write with the first frames and under the same sync: as
+//      long as it can be torn, nothing in the segment is acknowledged. When it is durable it can be
+//      trusted, whatever follows it.
+//   3. Old frames in a recycled segment are no danger: the page file covers them, their sequence
+//      numbers are lower than the chain's next, and their CRC does not match its chain.
+//   4. Only covered segments are renamed or removed, so what is left always reaches back to the
+//      covered sequence number.
 //   5. A new life begins only when the page file covers all of the one before.
 //
 // Recovery accepts the longest valid chain: the next frame is at the end of the one before, or at
 // the start of the next segment whose header continues this chain. A segment that does not continue
 // it is accepted too when its first sequence number is at most covered + 1: then the page file has
-// everything before. Where the chain breaks at sequence number s, the rest is searched for headers
+// everything before.
+// Where the chain breaks at sequence number s, the rest is searched for headers
 // of frames (their CRC, seeded with a random life, cannot be forged by a value that looks like a
 // frame) or segments that are newer than s, not covered, and say that s was synced: s had been
 // acknowledged, so the break is damage (ERR_JOURNAL_CORRUPT naming the file and offset). If there

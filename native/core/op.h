@@ -3,10 +3,10 @@
 //   body  := op+                                            one transaction
 //   op    := kind:u8 path rest
 //   path  := 0xFF                                           the same bucket as the op before
-//          | depth:u8(0..254) (length:varint bytes)*        names from the root; depth 0 is the root itself
+//          | depth:u8(0..254) (length:varint bytes)*        names from the root; 0: the root
 //   rest  := put             key:(varint bytes) value:(varint bytes)
 //          | remove          key
-//          | create-bucket   name                           fails at the call if it exists; never in a journal then
+//          | create-bucket   name                           only if it did not exist at the call
 //          | delete-bucket   name
 //          | set-sequence    value:u64le
 //   varint is LEB128, at most 5 bytes.

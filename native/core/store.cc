@@ -199,6 +199,21 @@ Seq Store::commit_body(const std::string& body) {
   return seq;
 }
 
+// The journal has the transaction already: a memtable that lacks it, or broke on the way, must not
+// be written or merged.
+template <typename Change>
+void Store::change_memtable(Change&& change) {
+  try {
+    change();
+  } catch (const Error& error) {
+    poison(error);
+    throw;
+  } catch (const std::bad_alloc&) {
+    poison(Error(ErrorCode::ERR_OUT_OF_MEMORY));
+    throw;
+  }
+}
+
 Seq Store::put(BucketRef& ref, Bytes key, Bytes value) {
   require_writable();
   require_key(key);
@@ -214,7 +229,7 @@ Seq Store::put(BucketRef& ref, Bytes key, Bytes value) {
   ops_.clear();
   ops_.put(ref.path, key, value);
   Seq seq = commit_body(ops_.body());
-  active_->put(table, key, value, seq, pinned_seq());
+  change_memtable([&] { active_->put(table, key, value, seq, pinned_seq()); });
   return seq;
 }
 
@@ -232,7 +247,7 @@ Seq Store::remove(BucketRef& ref, Bytes key) {
   ops_.clear();
   ops_.remove(ref.path, key);
   Seq seq = commit_body(ops_.body());
-  active_->remove(table, key, seq, pinned_seq());
+  change_memtable([&] { active_->remove(table, key, seq, pinned_seq()); });
   return seq;
 }
 
@@ -266,7 +281,7 @@ Seq Store::set_sequence(BucketRef& ref, uint64_t value) {
   ops_.clear();
   ops_.set_sequence(ref.path, value);
   Seq seq = commit_body(ops_.body());
-  active_->set_sequence(table, value, seq);
+  change_memtable([&] { active_->set_sequence(table, value, seq); });
   return seq;
 }
 
@@ -274,8 +289,13 @@ Seq Store::commit(const OpWriter& ops) {
   require_writable();
   if (ops.empty()) return last_seq_;
   Seq seq = commit_body(ops.body());
+  change_memtable([&] { apply(ops.body(), seq); });
+  return seq;
+}
+
+void Store::apply(Bytes body, Seq seq) {
   MemtableWriter writer(*view_, *active_);
-  OpReader reader(ops.body());
+  OpReader reader(body);
   Op op;
   bool changed = false;
   BucketTable* table = nullptr;  // of the last put's or removal's bucket
@@ -293,7 +313,6 @@ Seq Store::commit(const OpWriter& ops) {
     table_path = *op.path;
   }
   if (changed) structure_version_++;
-  return seq;
 }
 
 Seq Store::submit() {

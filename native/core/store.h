@@ -201,6 +201,9 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   void checkpoint_all();
   void release_file() noexcept;
   Seq commit_body(const std::string& body);
+  template <typename Change>
+  void change_memtable(Change&& change);
+  void apply(Bytes body, Seq seq);
   void install(std::vector<std::shared_ptr<const Memtable>> sealed,
                std::shared_ptr<const ReadTx> base);
   void discard(std::shared_ptr<const void> garbage);

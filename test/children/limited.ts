@@ -24,13 +24,13 @@ const attempt = async (run: () => Promise<unknown>): Promise<boolean> => {
   }
 }
 
-const value = Buffer.alloc(4000, 'x')
-while (acknowledged < 1000) {
-  const written = await attempt(() => bucket.put(`k${acknowledged}`, value))
-  if (!written) break
-  acknowledged++
-  if (phase === 'checkpoint' && acknowledged % 10 === 0 && !(await attempt(() => db.checkpoint())))
-    break
+const small = Buffer.alloc(4000, 'x')
+const large = Buffer.alloc(1 << 20, 'x')
+for (let going = true; going; acknowledged += going ? 1 : 0) {
+  const value = phase === 'journal' && acknowledged === 20 ? large : small
+  going = await attempt(() => bucket.put(`k${acknowledged}`, value))
+  if (phase === 'journal' || acknowledged % 10 !== 0 || !going) continue
+  if (!(await attempt(() => db.checkpoint()))) break
 }
 const readable = bucket.count()
 await attempt(() => db.close())

@@ -24,7 +24,9 @@ async function defragForever(): Promise<never> {
 async function writeForever(): Promise<never> {
   for (let next = Number(first); ;) {
     const count = 1 + ((next * 7) % inFlightMax)
-    const writes = Array.from({ length: count }, (_, index) => begin(db, Number(seed), next + index))
+    const writes = Array.from({ length: count }, (_, index) =>
+      begin(db, Number(seed), next + index),
+    )
     await Promise.all(writes)
     next += count
     say(`ack ${next - 1}`)

@@ -26,7 +26,10 @@ class Step implements Command {
   readonly #text: string
   readonly #body: (expected: Expected, real: TestDatabase) => Promise<void> | void
 
-  constructor(text: string, body: (expected: Expected, real: TestDatabase) => Promise<void> | void) {
+  constructor(
+    text: string,
+    body: (expected: Expected, real: TestDatabase) => Promise<void> | void,
+  ) {
     this.#text = text
     this.#body = body
   }

@@ -5,8 +5,8 @@
 // shows) and its durable bytes (what the newest successful sync of it covered); directories have
 // live names and a list of changes that no directory sync has covered yet. crash() builds a new
 // file system from the durable state plus
-//   - of each inode, any subset of the 512-byte sectors written since (sectors are written whole or not at all), and its
-//     old or its new size,
+//   - of each inode, any subset of the 512-byte sectors written since (sectors are written whole or
+//     not at all), and its old or its new size,
 //   - of each directory, any prefix of the changes since (as a journaling file system does).
 //
 // Every call counts. fail_call(n, ...) makes the n-th fail: a failed write may have changed half of

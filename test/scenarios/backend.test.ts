@@ -428,7 +428,9 @@ describe('maintenance and readers', () => {
         throw new Error('injected')
       }
       for (const point of ['before-copy', 'after-copy', 'round', 'before-publish'] as const) {
-        const held = holdDefragAt(db, point, { pausePoint: (at) => (at === point ? inject() : undefined) })
+        const held = holdDefragAt(db, point, {
+          pausePoint: (at) => (at === point ? inject() : undefined),
+        })
         await expect(held.report).rejects.toThrow('injected')
         expect(await db.hash(), point).toBe(hash)
         const files = (await readdir(directory)).filter((name) => name.includes('-defrag-'))

@@ -72,10 +72,7 @@ class Pair {
   }
 
   /** Runs `during` while a defragmentation stands at `point`. */
-  async defragDuring(
-    point: PausePoint,
-    during: () => Promise<void> | void,
-  ): Promise<DefragReport> {
+  async defragDuring(point: PausePoint, during: () => Promise<void> | void): Promise<DefragReport> {
     const held = holdDefragAt(this.db, point)
     await held.reached
     await during()

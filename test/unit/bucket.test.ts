@@ -7,7 +7,8 @@ import { codeOf, smallPages, withDatabase } from '../support/with-database.ts'
 
 const keyBytesMax = 32_768
 const text = (value: Buffer | undefined): string | undefined => value?.toString()
-const texts = (values: Iterable<Buffer>): string[] => Array.from(values, (value) => value.toString())
+const texts = (values: Iterable<Buffer>): string[] =>
+  Array.from(values, (value) => value.toString())
 
 describe('values', () => {
   test(

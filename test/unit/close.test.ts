@@ -3,7 +3,13 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { describe, expect, test } from 'vitest'
 import type { PausePoint } from '../../lib/options.ts'
-import { codeOf, holdDefragAt, leftovers, smallPages, withDatabase } from '../support/with-database.ts'
+import {
+  codeOf,
+  holdDefragAt,
+  leftovers,
+  smallPages,
+  withDatabase,
+} from '../support/with-database.ts'
 
 test(
   'after close every method throws or rejects with ERR_CLOSED',

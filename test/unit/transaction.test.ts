@@ -160,7 +160,11 @@ describe('an asynchronous update', () => {
     ['a sequence', (tx) => tx.bucket('b').sequence, (db) => db.bucket('b').setSequence(3n)],
     ['the existence of a bucket', (tx) => tx.bucket('c').exists, (db) => db.createBucket('c')],
     ['the names of buckets', (tx) => tx.buckets(), (db) => db.createBucket('c')],
-    ['the value in a deleted bucket', (tx) => tx.bucket('b').get('k'), (db) => db.deleteBucket('b')],
+    [
+      'the value in a deleted bucket',
+      (tx) => tx.bucket('b').get('k'),
+      (db) => db.deleteBucket('b'),
+    ],
   ]
 
   test.each(conflicts)('runs again when %s that it read was changed', (_, read, change) =>

@@ -1,0 +1,216 @@
+// A disk that is full, and a limit on the size of files: in each phase the database goes on serving
+// or says why not, and what was acknowledged is there afterwards.
+
+import { execFileSync } from 'node:child_process'
+import { mkdir, open as openFile, readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { open, type HotboltError } from '../../lib/index.ts'
+import { runChild } from '../support/child.ts'
+import { errorOf, expectRefusal } from '../support/refusal.ts'
+import { describeIf } from '../support/tools.ts'
+import {
+  codeOf,
+  holdDefragAt,
+  inDirectory,
+  leftovers,
+  openFilesIn,
+  verifyFile,
+} from '../support/with-database.ts'
+
+/** A disk of its own. */
+async function withDisk(
+  sizeBytes: number,
+  run: (path: string, disk: Disk) => Promise<void>,
+): Promise<void> {
+  await inDirectory(async (directory) => {
+    const mounted = join(directory, 'disk')
+    await mkdir(mounted)
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${sizeBytes}`, 'tmpfs', mounted])
+    try {
+      await run(join(mounted, 'data.db'), new Disk(mounted))
+      expect(openFilesIn(mounted)).toEqual([])
+    } finally {
+      execFileSync('umount', ['-l', mounted])
+    }
+  })
+}
+
+class Disk {
+  readonly directory: string
+  readonly #ballast: string
+
+  constructor(directory: string) {
+    this.directory = directory
+    this.#ballast = join(directory, 'ballast')
+  }
+
+  /** Takes all the space there is, but for `leaveBytes`. */
+  async fill(leaveBytes = 0): Promise<void> {
+    const file = await openFile(this.#ballast, 'w')
+    const chunk = Buffer.alloc(4096)
+    try {
+      for (;;) await file.write(chunk)
+    } catch (error) {
+      expect((error as NodeJS.ErrnoException).code).toBe('ENOSPC')
+      const { size } = await file.stat()
+      await file.truncate(Math.max(0, size - leaveBytes))
+    } finally {
+      await file.close()
+    }
+  }
+
+  async free(): Promise<void> {
+    await rm(this.#ballast)
+  }
+
+  resize(sizeBytes: number): void {
+    execFileSync('mount', ['-o', `remount,size=${sizeBytes}`, this.directory])
+  }
+
+  async temporaries(): Promise<string[]> {
+    return (await readdir(this.directory)).filter((name) => name.includes('-defrag-'))
+  }
+}
+
+describeIf('mount', 'a full disk', () => {
+  test('while journaling fails the write, poisons the store, and loses nothing acknowledged', () =>
+    withDisk(8 << 20, async (path, disk) => {
+      const db = await open(path, { checkpointBytes: 1 << 30 })
+      const bucket = db.bucket('b')
+      let acknowledged = 0
+      let failure: HotboltError | undefined
+      while (failure === undefined) {
+        const error = await errorOf(() => bucket.put(`k${acknowledged}`, Buffer.alloc(20_000, 'x')))
+        if (error === undefined) acknowledged++
+        else failure = error as HotboltError
+      }
+      expect(failure.code).toBe('ERR_NO_SPACE')
+      expect(failure.errno).toBe(28)
+      expect(acknowledged).toBeGreaterThan(50)
+      await expectRefusal('ERR_POISONED', () => bucket.put('next', 'v'))
+      await expectRefusal('ERR_POISONED', () => db.update((tx) => tx.bucket('b').put('k', 'v')))
+      expect(db.stats().poisoned).toBe(true)
+      expect(bucket.get('k0')?.length).toBe(20_000)
+      expect(await codeOf(() => db.close())).toBe('ERR_POISONED')
+      // Reading needs no space; writing gets it.
+      const reader = await open(path, { readOnly: true })
+      expect(reader.bucket('b').count()).toBeGreaterThanOrEqual(acknowledged)
+      await reader.close()
+      disk.resize(64 << 20)
+      const again = await open(path)
+      for (let n = 0; n < acknowledged; n++) expect(again.bucket('b').has(`k${n}`)).toBe(true)
+      await again.close()
+      await verifyFile(path)
+    }))
+
+  test('while checkpointing fails the checkpoint alone, which is done again later', () =>
+    withDisk(32 << 20, async (path, disk) => {
+      const db = await open(path, { checkpointBytes: 1 << 30 })
+      const bucket = db.bucket('b')
+      await bucket.put('first', 'v')
+      await db.checkpoint()
+      for (let n = 0; n < 1000; n++) void bucket.put(`k${n}`, Buffer.alloc(3000, 'x'))
+      await db.flush()
+      const hash = await db.hash()
+      await disk.fill()
+      await expectRefusal('ERR_NO_SPACE', () => db.checkpoint())
+      expect(await db.hash()).toBe(hash)
+      expect(db.stats().poisoned).toBe(false)
+      await disk.free()
+      await bucket.put('after', 'v')
+      await db.checkpoint()
+      expect(bucket.count()).toBe(1002)
+      await db.close()
+      await verifyFile(path)
+    }))
+
+  test('before a defragmentation is found out before anything is copied', () =>
+    withDisk(12 << 20, async (path, disk) => {
+      const db = await open(path)
+      for (let n = 0; n < 500; n++) void db.bucket('b').put(`k${n}`, Buffer.alloc(3000, 'x'))
+      await db.checkpoint()
+      const hash = await db.hash()
+      const error = await expectRefusal('ERR_NO_SPACE', () => db.defrag())
+      expect(error.message).toMatch(/\d{6,}/)
+      expect(await disk.temporaries()).toEqual([])
+      await db.bucket('b').put('after', 'v')
+      await db.bucket('b').delete('after')
+      expect(await db.hash()).toBe(hash)
+      await db.close()
+      await verifyFile(path, hash)
+    }))
+
+  test.each(['before-copy', 'round'] as const)(
+    'at %s aborts the defragmentation, removes its file, and the database serves on',
+    (point) =>
+      withDisk(64 << 20, async (path, disk) => {
+        const db = await open(path, { checkpointBytes: 1 << 30 })
+        const bucket = db.bucket('b')
+        for (let n = 0; n < 1000; n++) void bucket.put(`k${n}`, Buffer.alloc(3000, 'x'))
+        await db.checkpoint()
+        const held = holdDefragAt(db, point)
+        await held.reached
+        if (point === 'round') {
+          for (let n = 0; n < 1000; n++) void bucket.put(`l${n}`, Buffer.alloc(3000, 'y'))
+          await db.flush()
+        }
+        const hash = await db.hash()
+        await disk.fill()
+        held.release()
+        await expectRefusal('ERR_NO_SPACE', () => held.report)
+        expect(await disk.temporaries()).toEqual([])
+        expect(await db.hash()).toBe(hash)
+        expect(db.stats()).toMatchObject({ poisoned: false, defragPhase: 'aborted' })
+        await disk.free()
+        await bucket.put('after', 'v')
+        await db.defrag()
+        await bucket.delete('after')
+        expect(await db.hash()).toBe(hash)
+        await db.close()
+        await verifyFile(path, hash)
+      }),
+  )
+
+  test('while a database is made leaves nothing', () =>
+    withDisk(1 << 20, async (path, disk) => {
+      await disk.fill()
+      await expectRefusal('ERR_NO_SPACE', () => open(path))
+      expect(leftovers(path)).toEqual([])
+      expect(await readdir(disk.directory)).toEqual(['ballast'])
+      await disk.free()
+      await (await open(path)).close()
+      await verifyFile(path)
+    }))
+})
+
+interface Limited {
+  readonly acknowledged: number
+  readonly readable: number
+  readonly codes: readonly string[]
+}
+
+describeIf('linux', 'a limit on the size of files', () => {
+  // In units of 1024 bytes.
+  const cases: [string, string, number][] = [
+    ['journaling', 'journal', 200],
+    ['checkpointing', 'checkpoint', 300],
+  ]
+  test.each(cases)('that is met while %s is ERR_NO_SPACE, not the end', (_, phase, limit) =>
+    inDirectory(async (directory) => {
+      const path = join(directory, 'data.db')
+      const before = `ulimit -f ${limit}`
+      const [line] = await runChild('limited', [path, phase], { before })
+      const result = JSON.parse(line!) as Limited
+      expect(result.codes[0]).toBe('ERR_NO_SPACE')
+      expect(result.acknowledged).toBeGreaterThan(0)
+      expect(result.readable).toBeGreaterThanOrEqual(result.acknowledged)
+      const db = await open(path)
+      for (let n = 0; n < result.acknowledged; n++) {
+        expect(db.bucket('b').has(`k${n}`), `k${n}`).toBe(true)
+      }
+      await db.close()
+      await verifyFile(path)
+    }),
+  )
+})

@@ -114,6 +114,7 @@ void Defrag::run_catch_up(CatchUp& round) {
 void Defrag::publish() {
   pacer_.throw_if_cancelled();
   if (store_->poisoned()) throw Error(ErrorCode::ERR_POISONED);
+  target_->trim();
   store_->files_.rename(temp_path_, store_->path_);
   published_ = true;
   target_->set_path(store_->path_);

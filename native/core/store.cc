@@ -10,44 +10,9 @@ namespace hotbolt {
 
 namespace {
 
-// Stores, snapshots and updates share one number space, so that a BucketRef can tell whose view it
-// has resolved.
-std::atomic<uint64_t> next_reader_id{1};
-
 constexpr uint32_t kDefaultPageSize = 4096;
 
 }  // namespace
-
-uint64_t new_reader_id() noexcept { return next_reader_id++; }
-
-// --- Snapshot ---
-
-Snapshot::Snapshot(std::shared_ptr<Store> store, std::shared_ptr<const View> view, Seq seq,
-                   uint64_t id)
-    : store_(std::move(store)), view_(std::move(view)), seq_(seq), id_(id) {}
-
-void Snapshot::close() noexcept {
-  if (closed()) return;
-  store_->forget(*this);
-  std::shared_ptr<const View> view = std::move(view_);
-  view_ = nullptr;
-  if (view != store_->view()) store_->discard(std::move(view));
-}
-
-const View& Snapshot::view() const {
-  if (closed()) throw Error(ErrorCode::ERR_CLOSED, "the snapshot is closed");
-  return *view_;
-}
-
-const BucketView& Snapshot::resolve(BucketRef& ref) const {
-  const View& state = view();
-  if (ref.reader_id != id_) {
-    ref.bucket = BucketView::at(state, seq_, ref.path);
-    ref.reader_id = id_;
-    ref.reader_version = 0;
-  }
-  return ref.bucket;
-}
 
 // --- Store: life ---
 
@@ -117,6 +82,7 @@ void Store::release_file() noexcept {
   view_ = nullptr;
   active_ = nullptr;
   file_ = nullptr;
+  journal_ = nullptr;
   std::lock_guard lock(mutex_);
   old_files_.clear();
 }
@@ -256,7 +222,9 @@ Seq Store::create_bucket(const BucketRef& ref) {
   if (ref.path.empty()) throw Error(ErrorCode::ERR_BUCKET_EXISTS, "the root bucket exists always");
   BucketPath parent(ref.path.begin(), ref.path.end() - 1);
   require_key(ref.path.back());
-  MemtableWriter(*view_, *active_).require_missing(parent, ref.path.back());
+  MemtableWriter writer(*view_, *active_);
+  writer.require_buckets(parent);
+  writer.require_missing(parent, ref.path.back());
   OpWriter ops;
   ops.create_bucket(parent, ref.path.back());
   return commit(ops);

@@ -21,6 +21,7 @@
 
 #include "core/check.h"
 #include "core/journal.h"
+#include "core/snapshot.h"
 #include "core/tx.h"
 #include "core/view.h"
 #include "core/worker.h"
@@ -48,40 +49,6 @@ class StoreListener {
   // SyncMode says).
   virtual void on_durable(Seq seq, Seq synced) noexcept = 0;
   virtual void on_failure(const Error& error) noexcept = 0;
-};
-
-// A bucket's path with what was last resolved for it. Owner thread.
-struct BucketRef {
-  BucketPath path;
-  uint64_t reader_id = 0;       // whose view `bucket` is
-  uint64_t reader_version = 0;  // of that reader's structure
-  BucketView bucket;
-  uint64_t writer_id = 0;  // whose memtable `table` is in
-  uint64_t writer_version = 0;
-  BucketTable* table = nullptr;
-};
-
-// A number that no other store, snapshot or update of this process has had.
-uint64_t new_reader_id() noexcept;
-
-// A stable state. Owner thread. Closing it lets pages and memtables go.
-class Snapshot {
- public:
-  Snapshot(std::shared_ptr<class Store> store, std::shared_ptr<const View> view, Seq seq,
-           uint64_t id);
-  ~Snapshot() { close(); }
-  void close() noexcept;
-  bool closed() const { return view_ == nullptr; }
-  const BucketView& resolve(BucketRef& ref) const;
-  const View& view() const;  // throws ERR_CLOSED
-  Seq seq() const { return seq_; }
-  Store& store() const { return *store_; }
-
- private:
-  std::shared_ptr<Store> store_;
-  std::shared_ptr<const View> view_;
-  const Seq seq_;
-  const uint64_t id_;
 };
 
 // A merge of sealed memtables into the page file.

@@ -1,4 +1,4 @@
-// Writes and defragments until the limit of a file's size is met: limited <path> <phase>
+// Writes until the limit of a file's size is met: limited <path> <'journal' or 'checkpoint'>
 //
 // Started under `ulimit -f`. Writes one line of JSON: what happened, and what was acknowledged.
 

@@ -60,7 +60,7 @@ describe('a file that is no database', () => {
       for (const readOnly of [false, true]) {
         await expectOpenRefusal(codes, directory, () => open(path, { readOnly }))
       }
-      expect(await readFile(path)).toEqual(content)
+      expect((await readFile(path)).equals(content)).toBe(true)
       expect(await readdir(directory)).toEqual(['data.db'])
     })(),
   )

@@ -193,7 +193,7 @@ interface Limited {
 describeIf('linux', 'a limit on the size of files', () => {
   // In units of 1024 bytes.
   const cases: [string, string, number][] = [
-    ['journaling', 'journal', 200],
+    ['journaling', 'journal', 300],
     ['checkpointing', 'checkpoint', 300],
   ]
   test.each(cases)('that is met while %s is ERR_NO_SPACE, not the end', (_, phase, limit) =>

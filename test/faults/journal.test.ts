@@ -97,8 +97,10 @@ describe('a journal that belongs to the file', () => {
 
   test('is replayed in memory by a reader, who changes nothing', () =>
     withCrashed(async ({ path, directory }) => {
-      const read = async (): Promise<Buffer[]> =>
-        Promise.all((await readdir(directory)).map((name) => readFile(join(directory, name))))
+      const read = async (): Promise<string[]> => {
+        const files = (await readdir(directory)).map((name) => readFile(join(directory, name)))
+        return (await Promise.all(files)).map((bytes) => bytes.toString('base64'))
+      }
       const before = await read()
       expect(await keysOf(path, true)).toEqual(allKeys)
       expect(await keysOf(path, true)).toEqual(allKeys)

@@ -6,7 +6,7 @@
 import { copyFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { open, type Database, type OpenOptions } from '../../lib/index.ts'
+import { open, type Bucket, type Bytes, type Database, type OpenOptions } from '../../lib/index.ts'
 import { applyTo, type Operation } from '../support/operations.ts'
 import { isLong, seed } from '../support/property.ts'
 import { randomFrom } from '../support/random.ts'
@@ -14,7 +14,7 @@ import { describeIf } from '../support/tools.ts'
 import { inDirectory, refusalOf, sharedJudge, verifyFile } from '../support/with-database.ts'
 import type { FormatOptions, JudgeOp, JudgeStep } from './bbolt.ts'
 
-const operationsTotal = isLong ? 2_000_000 : 120_000
+const operationsTotal = isLong ? 10_000_000 : 400_000
 const operationsPerRound = 5000
 const timeoutMs = isLong ? 3_600_000 : 180_000
 
@@ -29,6 +29,7 @@ const ourCode: Readonly<Record<string, string>> = {
   ErrBucketExists: 'ERR_BUCKET_EXISTS',
 }
 
+type Target = Parameters<typeof applyTo>[0]
 type Random = (limit: number) => number
 
 /** Skewed, so that there are large trees beside small and inline buckets. */
@@ -66,7 +67,23 @@ function randomSteps(
   return steps
 }
 
+/**
+ * bbolt 1.5 loses pages when a bucket is changed and deleted in one transaction; its own check says
+ * so. They are neither free nor in use, and nothing else may be wrong with a file that it wrote.
+ */
+async function losesPagesAtMost(path: string): Promise<boolean> {
+  const { ok, errors } = await (await sharedJudge()).check(path)
+  expect(errors.filter((error) => !error.endsWith('unreachable unfreed'))).toEqual([])
+  return !ok
+}
+
 class Rollback extends Error {}
+
+function existsIn(target: Target, path: readonly Bytes[]): boolean {
+  let bucket: Pick<Bucket, 'bucket' | 'exists'> = target.bucket(path[0]!) as Bucket
+  for (const name of path.slice(1)) bucket = bucket.bucket(name)
+  return bucket.exists
+}
 
 /** The refusals, as bbolt's judge reports them. */
 async function runOurs(
@@ -76,10 +93,12 @@ async function runOurs(
   const refused: [number, string][] = []
   let index = 0
   for (const [number, { operations, rollback }] of steps.entries()) {
-    const run = (target: Parameters<typeof applyTo>[0]): void => {
+    const run = (target: Target): void => {
       for (const operation of operations) {
         const code = refusalOf(() => applyTo(target, operation))
-        if (code !== undefined) refused.push([index, code])
+        // A key in place of a bucket: bbolt has nothing there to delete from, we may refuse.
+        const nothingThere = operation.kind === 'delete' && !existsIn(target, operation.path)
+        if (code !== undefined && !nothingThere) refused.push([index, code])
         index++
       }
     }
@@ -101,6 +120,11 @@ async function runOurs(
 
 function toJudge(steps: readonly { operations: Operation[]; rollback: boolean }[]): JudgeStep[] {
   return steps.map(({ operations, rollback }) => ({ ops: operations as JudgeOp[], rollback }))
+}
+
+async function copied(path: string): Promise<string> {
+  await copyFile(path, `${path}.copy`)
+  return `${path}.copy`
 }
 
 describeIf('go', 'hotbolt and bbolt', () => {
@@ -155,14 +179,15 @@ describeIf('go', 'hotbolt and bbolt', () => {
         const twin = join(directory, 'twin.db') // only bbolt ever writes this one
         await copyFile(path, twin)
         let { sha256 } = made
+        let lost = await losesPagesAtMost(path)
         for (let round = 0; round < 3; round++) {
           const db = await open(path, { checkpointBytes: 32 << 10 })
           expect(db.stats().pageSize).toBe(format.pageSize)
           expect(await db.hash(), `round ${round}`).toBe(sha256)
-          expect((await db.check()).issues).toEqual([])
+          expect((await db.check()).ok, 'both checks agree').toBe(!lost)
           const ours = randomSteps(random, 400)
           await runOurs(db, ours)
-          if (round !== 0) await db.defrag()
+          if (round === 1 || lost) await db.defrag() // which finds them again
           sha256 = await db.hash()
           await db.close()
           await verifyFile(path, sha256)
@@ -171,7 +196,7 @@ describeIf('go', 'hotbolt and bbolt', () => {
           const both = [path, twin].map((file) => bbolt.script(file, theirs, format))
           const [one, two] = await Promise.all(both)
           expect(one).toEqual(two)
-          expect(await bbolt.check(path)).toEqual({ ok: true, errors: [] })
+          lost = await losesPagesAtMost(path)
           const dumps = await Promise.all([path, twin].map((file) => bbolt.dump(file)))
           expect(dumps[0]).toEqual(dumps[1])
           ;({ sha256 } = dumps[0]!)
@@ -207,6 +232,28 @@ describeIf('go', 'hotbolt and bbolt', () => {
       }),
     timeoutMs,
   )
+
+  test('agree on what is left when bbolt has lost pages, which a defragmentation finds again', () =>
+    inDirectory(async (directory) => {
+      const bbolt = await sharedJudge()
+      const random = randomFrom(seed)
+      const path = join(directory, 'lost.db')
+      await bbolt.generate(path, { seed, count: 1500, pageSize: 1024, freelist: 'array' })
+      for (let round = 0; round < 5; round++) {
+        await bbolt.script(path, toJudge(randomSteps(random, 500)), { freelist: 'array' })
+      }
+      const { sha256 } = await bbolt.dump(path)
+      const db = await open(path)
+      expect(await db.hash()).toBe(sha256)
+      const lost = await losesPagesAtMost(await copied(path))
+      expect((await db.check()).ok, 'both checks agree').toBe(!lost)
+      await db.bucket('ours').put('k', 'v')
+      await db.deleteBucket('ours')
+      await db.defrag()
+      expect((await db.check()).issues).toEqual([])
+      await db.close()
+      await verifyFile(path, sha256)
+    }))
 
   test('agree on the bytes of a new database', () =>
     inDirectory(async (directory) => {

@@ -109,6 +109,10 @@ class FileSystem {
   virtual void sleep_us(uint64_t duration_us) = 0;
 };
 
+// The calling thread gives way to others from now on; where the system cannot say so, nothing
+// happens.
+void lower_thread_priority() noexcept;
+
 // The operating system's own, for the life of the process.
 FileSystem& system_files();
 

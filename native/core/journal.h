@@ -173,8 +173,8 @@ class Journal {
   std::vector<std::shared_ptr<Segment>> unsynced_;  // written since the last sync, oldest first
   Clock::time_point unsynced_since_;
 
-  Worker writer_;  // the journal thread
-  Worker helper_;  // prepares segments
+  Worker writer_;                         // the journal thread
+  Worker helper_{Priority::kBackground};  // prepares segments
 };
 
 }  // namespace hotbolt

@@ -217,8 +217,8 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
 
   Pacer pacer_;         // of checkpoints
   Pacer retire_pacer_;  // of the emptying of old files; cancelled by a close
-  Worker worker_;
-  Worker copier_;
+  Worker worker_{Priority::kBackground};
+  Worker copier_{Priority::kBackground};
 };
 
 }  // namespace hotbolt

@@ -64,16 +64,22 @@ const BucketView& Update::resolve(BucketRef& ref) {
   return ref.bucket;
 }
 
-void Update::read_value(const BucketRef& ref, Bytes key) {
-  if (track_reads_) reads_.push_back({ReadKind::kValue, ref.path, std::string(key), {}, false});
+void Update::note(ReadKind kind, const BucketRef& ref, std::string key, Bounds bounds,
+                  bool reverse) {
+  if (!track_reads_) return;
+  if (paths_.empty() || paths_.back() != ref.path) paths_.push_back(ref.path);
+  const auto path = static_cast<uint32_t>(paths_.size() - 1);
+  reads_.push_back({kind, path, std::move(key), std::move(bounds), reverse});
 }
 
-void Update::read_bucket(const BucketRef& ref) {
-  if (track_reads_) reads_.push_back({ReadKind::kBucket, ref.path, {}, {}, false});
+void Update::read_value(const BucketRef& ref, Bytes key) {
+  note(ReadKind::kValue, ref, std::string(key), {}, false);
 }
+
+void Update::read_bucket(const BucketRef& ref) { note(ReadKind::kBucket, ref, {}, {}, false); }
 
 void Update::read_range(const BucketRef& ref, Bounds bounds, bool reverse) {
-  if (track_reads_) reads_.push_back({ReadKind::kRange, ref.path, {}, std::move(bounds), reverse});
+  note(ReadKind::kRange, ref, {}, std::move(bounds), reverse);
 }
 
 // --- writes ---
@@ -171,8 +177,8 @@ void Update::set_sequence(BucketRef& ref, uint64_t value) {
 // --- end ---
 
 bool Update::same_read(const Read& read, const View& now) const {
-  BucketView before = BucketView::at(snapshot_->view(), seq_, read.path);
-  BucketView after = BucketView::at(now, kSeqMax, read.path);
+  BucketView before = BucketView::at(snapshot_->view(), seq_, paths_[read.path]);
+  BucketView after = BucketView::at(now, kSeqMax, paths_[read.path]);
   switch (read.kind) {
     case ReadKind::kValue:
       return before.get(read.key) == after.get(read.key) &&

@@ -50,14 +50,15 @@ class Update {
   enum class ReadKind : uint8_t { kValue, kBucket, kRange };
   struct Read {
     ReadKind kind;
-    BucketPath path;
+    uint32_t path;  // index into paths_
     std::string key;
     Bounds bounds;
     bool reverse = false;
   };
   void require_open() const;
   void require_path(const BucketPath& path);  // no name on it is a key
-  void index();                               // replays what is not yet in the private memtable
+  void note(ReadKind kind, const BucketRef& ref, std::string key, Bounds bounds, bool reverse);
+  void index();  // replays what is not yet in the private memtable
   bool still_reads_the_same() const;
   bool same_read(const Read& read, const View& now) const;
   bool still_applies() const;
@@ -69,6 +70,7 @@ class Update {
   Seq seq_;
   OpWriter ops_;
   std::vector<Read> reads_;
+  std::vector<BucketPath> paths_;  // that were read, one for each change of bucket
   bool nests_ = false;
 
   std::shared_ptr<Memtable> own_;  // made by the first read after a write

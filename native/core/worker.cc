@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "core/error.h"
+#include "core/file.h"
 
 namespace hotbolt {
 
@@ -18,10 +19,12 @@ constexpr std::chrono::seconds kIdleTime{3};
 Worker::~Worker() { stop(); }
 
 bool Worker::post(std::function<void()> task) {
-  std::lock_guard lock(mutex_);
-  if (stopping_) return false;
-  tasks_.push_back(std::move(task));
-  if (!running_) start();
+  {
+    std::lock_guard lock(mutex_);
+    if (stopping_) return false;
+    tasks_.push_back(std::move(task));
+    if (!running_) start();
+  }
   wake_.notify_one();
   return true;
 }
@@ -56,6 +59,7 @@ bool Worker::idle() const {
 }
 
 void Worker::run() {
+  if (priority_ == Priority::kBackground) lower_thread_priority();
   std::unique_lock lock(mutex_);
   while (true) {
     wake_.wait_for(lock, kIdleTime, [this] { return !tasks_.empty() || stopping_; });

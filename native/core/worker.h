@@ -1,8 +1,12 @@
 // One thread and one queue. The thread starts with the first task and ends by itself after a few
 // idle seconds, so that thousands of idle stores cost no threads.
+//
+// A background worker gives way to every other thread: on a machine whose processors are all busy
+// it is the copy that waits, not the JS thread and not the journal.
 #pragma once
 
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <mutex>
@@ -10,9 +14,11 @@
 
 namespace hotbolt {
 
+enum class Priority : uint8_t { kNormal, kBackground };
+
 class Worker {
  public:
-  Worker() = default;
+  explicit Worker(Priority priority = Priority::kNormal) : priority_(priority) {}
   ~Worker();  // stop()
   // Runs tasks in order, one at a time. Tasks do not throw. Returns false after stop(). Throws
   // ERR_OUT_OF_MEMORY when the system has no thread to give.
@@ -24,6 +30,7 @@ class Worker {
  private:
   void start();
   void run();
+  const Priority priority_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::function<void()>> tasks_;

@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -404,6 +405,14 @@ void PosixFileSystem::sleep_us(uint64_t duration_us) {
 }
 
 }  // namespace
+
+void lower_thread_priority() noexcept {
+#ifdef __linux__
+  // On Linux a nice value belongs to a thread.
+  constexpr int kNice = 10;
+  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kNice);
+#endif
+}
 
 FileSystem& system_files() {
   // Never destroyed: threads of the addon may outlive the statics.

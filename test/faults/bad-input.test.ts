@@ -1,5 +1,5 @@
-// What is given to open() and is no database, or a damaged one; and wrong arguments. Each is refused
-// with its code and a sentence, touches nothing and leaks nothing.
+// What is given to open() and is no database, or a damaged one; and wrong arguments. Each is
+// refused with its code and a sentence, touches nothing and leaks nothing.
 
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -8,7 +8,8 @@ import { lstat, readlink, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { HotboltError, open, type ErrorCode, type OpenOptions } from '../../lib/index.ts'
+import { HotboltError, open, type BucketOptions, type ErrorCode } from '../../lib/index.ts'
+import type { NameOptions, OpenOptions } from '../../lib/index.ts'
 import { changeMetas, flipByte, metaOffset, patchFile, readMetas } from '../support/page-file.ts'
 import { isLong, seed } from '../support/property.ts'
 import { randomFrom } from '../support/random.ts'
@@ -401,8 +402,8 @@ describe('arguments', () => {
       const misspelled = { checkpointbytes: 1 }
       const calls: (() => unknown)[] = [
         () => open(path, misspelled as OpenOptions),
-        () => db.bucket('b', misspelled as object),
-        () => db.buckets(misspelled as object),
+        () => db.bucket('b', misspelled as BucketOptions),
+        () => db.buckets(misspelled as NameOptions),
         () => db.bucket('b').range(misspelled as object),
         () => db.bucket('b').count({ limit: 1 } as object),
         () => db.update(() => {}, misspelled as object),

@@ -2,6 +2,7 @@
 // or says why not, and what was acknowledged is there afterwards.
 
 import { execFileSync } from 'node:child_process'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { mkdir, open as openFile, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -102,6 +103,30 @@ describeIf('mount', 'a full disk', () => {
       for (let n = 0; n < acknowledged; n++) expect(again.bucket('b').has(`k${n}`)).toBe(true)
       await again.close()
       await verifyFile(path)
+    }))
+
+  test('is told on a channel when nobody awaits the write, and is no unhandled rejection', () =>
+    withDisk(8 << 20, async (path, disk) => {
+      const db = await open(path)
+      let tell = (_: unknown): void => {}
+      const told = new Promise<unknown>((resolve) => (tell = resolve))
+      const unhandled: unknown[] = []
+      const note = (reason: unknown): unknown => unhandled.push(reason)
+      subscribe('hotbolt:poisoned', tell)
+      process.on('unhandledRejection', note)
+      try {
+        await disk.fill()
+        void db.bucket('b').put('k', Buffer.alloc(100_000))
+        expect(await told).toMatchObject({ path: db.path, error: { code: 'ERR_NO_SPACE' } })
+        await new Promise((resolve) => {
+          setImmediate(resolve)
+        })
+        expect(unhandled).toEqual([])
+      } finally {
+        process.off('unhandledRejection', note)
+        unsubscribe('hotbolt:poisoned', tell)
+      }
+      expect(await codeOf(() => db.close())).toBe('ERR_POISONED')
     }))
 
   test('while checkpointing fails the checkpoint alone, which is done again later', () =>

@@ -35,7 +35,7 @@ interface Crashed {
   readonly path: string
   readonly segment: string
   /** Another copy of the same state. */
-  again(name: string): Promise<{ path: string; segment: string; directory: string }>
+  readonly again: (name: string) => Promise<Omit<Crashed, 'again'>>
 }
 
 const keyCount = 20

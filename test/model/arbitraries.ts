@@ -48,4 +48,4 @@ export const operations: Arbitrary<Operation> = fc.oneof(
     weight: 1,
     arbitrary: fc.record({ kind: fc.constant('setSequence'), path: paths, sequence: sequences }),
   },
-) as Arbitrary<Operation>
+)

@@ -4,7 +4,7 @@ import fc, { type Arbitrary, type AsyncCommand } from 'fast-check'
 import { expect } from 'vitest'
 import type { Bytes, RangeOptions, Snapshot } from '../../lib/index.ts'
 import type { PausePoint } from '../../lib/options.ts'
-import { hashOf, Model, fromText } from '../support/model.ts'
+import { hashOf, fromText, type Model } from '../support/model.ts'
 import { bucketAt, codeOf, holdDefragAt, refusalOf } from '../support/with-database.ts'
 import type { TestDatabase } from '../support/with-database.ts'
 import { applyTo, applyToModel, describeOperation } from '../support/operations.ts'
@@ -290,9 +290,21 @@ const defrag = fc
       ),
   )
 
+function repeat(count: number, command: Arbitrary<Command>): Arbitrary<Command>[] {
+  return Array.from({ length: count }, () => command)
+}
+
+/** Those that are here more often come more often. */
 export const commands: Arbitrary<Command>[] = [
-  ...Array.from({ length: 10 }, () => single),
-  ...[fill, fill, fill, clear, clear, update, update, update, update],
-  ...[read, read, read, openSnapshot, compareSnapshot, openIterator, goOnIterating],
-  ...[maintain, maintain, maintain, defrag, defrag],
+  ...repeat(10, single),
+  ...repeat(3, fill),
+  ...repeat(2, clear),
+  ...repeat(4, update),
+  ...repeat(3, read),
+  openSnapshot,
+  compareSnapshot,
+  openIterator,
+  goOnIterating,
+  ...repeat(3, maintain),
+  ...repeat(2, defrag),
 ]

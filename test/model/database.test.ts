@@ -9,7 +9,7 @@ import { holds, isLong } from '../support/property.ts'
 import { withDatabase } from '../support/with-database.ts'
 import { commands, type Expected } from './commands.ts'
 
-const runs = 60
+const runs = 180
 const commandsMax = 80
 const timeoutMs = isLong ? 3_600_000 : 180_000
 

@@ -1,5 +1,5 @@
-// A real etcd boots from what we made of its database: it has every key with its revisions, and takes
-// writes. Its own hash is of no use here: it covers what each boot writes anew.
+// A real etcd boots from what we made of its database: it has every key with its revisions, and
+// takes writes. Its own hash is of no use here: it covers what each boot writes anew.
 
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -26,7 +26,7 @@ async function bootAndShow(dataDir: string): Promise<Shown> {
   return { keys, inUseBytes }
 }
 
-/** Reads everything in many ways while the defragmentation goes on; throws when a value is wrong. */
+/** Reads everything while the defragmentation goes on; throws when a value is wrong. */
 async function readDuring(db: Database, isDone: () => boolean): Promise<number> {
   const bucket = db.bucket('key')
   const expected = new Map(

@@ -1,5 +1,5 @@
-// Files that bbolt wrote, kept in the repository: they open, say what bbolt says they say, survive a
-// defragmentation and a conversation, without any tool on the machine.
+// Files that bbolt wrote, kept in the repository: they open, say what bbolt says they say, survive
+// a defragmentation and a conversation, without any tool on the machine.
 
 import { writeFile, readFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -399,7 +399,7 @@ describe('what a reader, a transaction and the file say is the same', () => {
 
 describe('maintenance and readers', () => {
   test(
-    'TestV3MaintenanceDefragmentInflightRange: a range that is under way survives a defragmentation',
+    'TestV3MaintenanceDefragmentInflightRange: a range under way survives a defragmentation',
     withDatabase(async ({ db }) => {
       const bucket = db.bucket('key', { key: 'utf8' })
       const keys = Array.from({ length: 5000 }, (_, n) => String(n).padStart(5, '0'))

@@ -387,6 +387,44 @@ describe('the journal of what is written meanwhile', () => {
   )
 
   test(
+    'is kept in memory instead of being merged into the old file, up to maxRetainedBytes',
+    withPair(async (pair) => {
+      await pair.fill(200)
+      const { txid } = pair.db.stats()
+      await pair.defragDuring('copy-started', async () => {
+        for (let round = 0; round < 20; round++) {
+          for (let n = 0; n < 100; n++) pair.put('key', `k${round}-${n}`, 'x'.repeat(100))
+          await pair.db.flush()
+        }
+        await pair.expectEqual()
+        const stats = pair.db.stats()
+        expect([stats.txid, stats.sealedBytes > 200_000]).toEqual([txid, true])
+        expect(stats.sealedMemtables).toBeGreaterThan(5)
+      })
+    }),
+  )
+
+  test(
+    'is not forgotten when a checkpoint gets in between the last round and the switch',
+    withPair(async (pair) => {
+      for (let attempt = 0; attempt < 10; attempt++) {
+        const held = holdDefragAt(pair.db, 'round')
+        await held.reached
+        for (let n = 0; n < 3000; n++) pair.put('key', `k${n}`, `${attempt} `.repeat(20))
+        held.release()
+        // The round is being replayed now: this checkpoint has its turn right after it.
+        await new Promise((resolve) => {
+          setImmediate(resolve)
+        })
+        for (let n = 0; n < 50; n++) pair.put('key', `late ${n}`, `attempt ${attempt}`)
+        await pair.db.checkpoint()
+        await held.report
+        await pair.expectEqual()
+      }
+    }),
+  )
+
+  test(
     'ExceedBatchLimit: many more puts than a memtable holds, without a pause between them',
     withPair(async (pair) => {
       await pair.fill(200)

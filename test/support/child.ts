@@ -62,7 +62,7 @@ export class Child implements AsyncDisposable {
     this.#exit = once(this.#process, 'close').then(([code, signal]) => {
       this.#ended = true
       this.#wake()
-      return { code, signal } as Exit
+      return { code, signal }
     })
   }
 

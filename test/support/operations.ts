@@ -61,6 +61,6 @@ export function applyTo(target: Database | Transaction, operation: Operation): u
 function writableAt(target: Database | Transaction, path: Bytes[]): Writable {
   const [first, ...rest] = path
   let bucket = target.bucket(first!) as unknown as Writable
-  for (const name of rest) bucket = bucket.bucket(name) as unknown as Writable
+  for (const name of rest) bucket = bucket.bucket(name)
   return bucket
 }

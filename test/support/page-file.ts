@@ -1,7 +1,7 @@
 // The few bytes of the bbolt format that tests damage on purpose: the meta pages.
 //
-//   at 16 in pages 0 and 1: magic u32, version u32, page size u32, flags u32, root u64, sequence u64,
-//   free list u64, high water u64, transaction u64, FNV-1a 64 over the first 56 bytes of that
+//   at 16 in pages 0 and 1: magic u32, version u32, page size u32, flags u32, root u64,
+//   sequence u64, free list u64, high water u64, transaction u64, FNV-1a 64 of these 56 bytes
 
 import { open, readFile, writeFile } from 'node:fs/promises'
 

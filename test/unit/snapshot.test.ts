@@ -20,7 +20,7 @@ async function fill(db: Database): Promise<void> {
   await db.flush()
 }
 
-const events: [string, (db: Database) => Promise<unknown> | unknown][] = [
+const events: [string, (db: Database) => unknown][] = [
   [
     'overwriting everything',
     (db) => {

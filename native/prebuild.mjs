@@ -1,5 +1,6 @@
-// Puts the binary where an installed package looks for it: prebuilds/<platform>-<arch>/. Run by `npm pack`, after a clean
-// build; a release collects the folders of all platforms before it packs. Installing runs nothing and compiles nothing.
+// Puts the binary where an installed package looks for it: prebuilds/<platform>-<arch>/. Run by
+// `npm pack`, after a clean build; a release collects the folders of all platforms before it packs.
+// Installing runs nothing and compiles nothing.
 import { copyFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'

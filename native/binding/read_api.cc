@@ -49,7 +49,8 @@ napi_value bucket(napi_env env, napi_callback_info info) {
     if (!is_undefined(env, parent))
       handle->ref.path = get_handle<BucketHandle>(env, parent).ref.path;
     BytesArgument bytes(env, name);
-    require_key(bytes.bytes());
+    if (bytes.bytes().empty()) throw Error(ErrorCode::ERR_KEY_REQUIRED);
+    if (bytes.bytes().size() > kNameSizeMax) throw Error(ErrorCode::ERR_KEY_TOO_LARGE);
     if (handle->ref.path.size() == kDepthMax)
       throw_argument("at most 254 buckets inside each other");
     handle->ref.path.emplace_back(bytes.bytes());

@@ -1,15 +1,17 @@
-// One online defragmentation: the verbs behind the phases that TypeScript orders. DESIGN: copy a
-// pinned state into a new file, replay what was written meanwhile until little is left, rename, and
-// let the store's base become the new file.
+// One online defragmentation: the verbs behind the phases that TypeScript orders. Copy a pinned
+// state into a new file, replay what was written meanwhile until little is left, rename, and let
+// the store's base become the new file.
 //
-//   prepare (worker)     disk space, temporary file: same directory, O_EXCL, same mode and owner, locked from the start
-//   pin (owner)          the page file's state S; from here on sealed memtables are kept, journal segments newer than S too
-//   copy (copier)        bulk copy of S; its commit carries a mark: same database id, S's journal sequence
-//   catch up (copier)    what S lacks: from the journal for what was checkpointed into the old file meanwhile, then from the kept
-//                        memtables. Repeated. A commit each; the mark moves on.
-//   publish (copier)     rename over the database's path, sync the directory. No way back.
-//   install (owner)      one turn: the base becomes the new file, memtables that it holds are dropped
-//   clean (copier)       recycle journal segments; the old file is emptied when its last reader ends
+//   prepare   worker  disk space; the temporary file: same directory, O_EXCL, same mode and owner,
+//                     locked from the start
+//   pin       owner   the page file's state S; from here on sealed memtables are kept, and journal
+//                     segments newer than S too
+//   copy      copier  bulk copy of S; its commit carries the mark: same database id, S's sequence
+//   catch up  copier  what S lacks: from the journal for what was checkpointed into the old file
+//                     meanwhile, then from the kept memtables. Repeated. A commit each.
+//   publish   copier  rename over the database's path, sync the directory. No way back.
+//   install   owner   one turn: the base becomes the new file, memtables that it holds are dropped
+//   clean     copier  recycle journal segments; the old file is emptied when its last reader ends
 //
 // Both files carry the same database id and each its own mark, and no segment that either needs is
 // recycled before the directory is synced: whichever of the two a crash leaves under the path, its

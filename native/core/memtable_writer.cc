@@ -31,7 +31,7 @@ void require_value(Bytes value) {
 
 BucketTable* MemtableWriter::table(const BucketPath& path, bool create, Seq seq, bool& changed) {
   BucketTable* table = &target_.root();
-  BucketView bucket = BucketView::root(view_, kSeqMax);
+  BucketView bucket = view_.root();
   for (const std::string& name : path) {
     NameKind kind = bucket.kind(name);
     if (kind == NameKind::kValue) throw_incompatible(name, "a bucket");
@@ -39,8 +39,7 @@ BucketTable* MemtableWriter::table(const BucketPath& path, bool create, Seq seq,
     if (kind == NameKind::kMissing) {
       table = &target_.create_bucket(*table, name, seq);
       changed = true;
-      bucket = BucketView::at(view_, kSeqMax,
-                              BucketPath(path.begin(), path.begin() + (&name - path.data()) + 1));
+      bucket = view_.at(BucketPath(path.begin(), path.begin() + (&name - path.data()) + 1));
       continue;
     }
     const Record* record = table->find(name);
@@ -51,27 +50,28 @@ BucketTable* MemtableWriter::table(const BucketPath& path, bool create, Seq seq,
   return table;
 }
 
-void MemtableWriter::require_buckets(const BucketPath& path) const {
-  BucketView bucket = BucketView::root(view_, kSeqMax);
+void require_buckets(const ViewAt& view, const BucketPath& path) {
+  BucketView bucket = view.root();
   for (const std::string& name : path) {
-    if (bucket.kind(name) == NameKind::kValue) throw_incompatible(name, "a bucket");
+    const NameKind kind = bucket.kind(name);
+    if (kind == NameKind::kValue) throw_incompatible(name, "a bucket");
+    if (kind == NameKind::kMissing) require_key(name);
     bucket = bucket.child(name);
   }
 }
 
-void MemtableWriter::require_no_bucket(const BucketPath& path, Bytes key) const {
-  if (BucketView::at(view_, kSeqMax, path).kind(key) == NameKind::kBucket)
-    throw_incompatible(key, "a key");
+void require_no_bucket(const ViewAt& view, const BucketPath& path, Bytes key) {
+  if (view.at(path).kind(key) == NameKind::kBucket) throw_incompatible(key, "a key");
 }
 
-void MemtableWriter::require_missing(const BucketPath& parent, Bytes name) const {
-  NameKind kind = BucketView::at(view_, kSeqMax, parent).kind(name);
+void require_missing(const ViewAt& view, const BucketPath& parent, Bytes name) {
+  NameKind kind = view.at(parent).kind(name);
   if (kind == NameKind::kBucket) throw Error(ErrorCode::ERR_BUCKET_EXISTS);
   if (kind == NameKind::kValue) throw_incompatible(name, "a bucket");
 }
 
-void MemtableWriter::require_bucket(const BucketPath& parent, Bytes name) const {
-  NameKind kind = BucketView::at(view_, kSeqMax, parent).kind(name);
+void require_bucket(const ViewAt& view, const BucketPath& parent, Bytes name) {
+  NameKind kind = view.at(parent).kind(name);
   if (kind == NameKind::kMissing) throw Error(ErrorCode::ERR_BUCKET_NOT_FOUND);
   if (kind == NameKind::kValue) throw_incompatible(name, "a bucket");
 }
@@ -81,23 +81,23 @@ void MemtableWriter::apply(const Op& op, Seq seq, Seq pinned, bool check, bool& 
     case OpKind::kPut: {
       if (op.path->empty())
         throw_incompatible(op.key, "allowed in the root, which holds buckets only");
-      if (check) require_no_bucket(*op.path, op.key);
+      if (check) require_no_bucket(view_, *op.path, op.key);
       target_.put(*table(*op.path, true, seq, changed), op.key, op.value, seq, pinned);
       break;
     }
     case OpKind::kRemove: {
-      if (check) require_no_bucket(*op.path, op.key);
+      if (check) require_no_bucket(view_, *op.path, op.key);
       BucketTable* found = table(*op.path, false, seq, changed);
       if (found != nullptr) target_.remove(*found, op.key, seq, pinned);
       break;
     }
     case OpKind::kCreateBucket:
-      if (check) require_missing(*op.path, op.key);
+      if (check) require_missing(view_, *op.path, op.key);
       target_.create_bucket(*table(*op.path, true, seq, changed), op.key, seq);
       changed = true;
       break;
     case OpKind::kDeleteBucket:
-      if (check) require_bucket(*op.path, op.key);
+      if (check) require_bucket(view_, *op.path, op.key);
       target_.delete_bucket(*table(*op.path, true, seq, changed), op.key, seq);
       changed = true;
       break;

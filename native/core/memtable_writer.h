@@ -7,32 +7,43 @@
 
 namespace hotbolt {
 
+// A view as it is read at a sequence number: what an operation is checked against.
+struct ViewAt {
+  const View& view;
+  Seq seq = kSeqMax;
+  BucketView root() const { return BucketView::root(view, seq); }
+  BucketView at(const BucketPath& path) const { return BucketView::at(view, seq, path); }
+};
+
+// Proofs that an operation applies. Each throws ERR_INCOMPATIBLE_VALUE when a name is a key where a
+// bucket is meant, or the reverse.
+//
+// Every name on the path is a bucket, or may be made one: ERR_KEY_TOO_LARGE when its name is too
+// long for a new bucket (bbolt has no limit there: such buckets are read and written, but not
+// made).
+void require_buckets(const ViewAt& view, const BucketPath& path);
+void require_no_bucket(const ViewAt& view, const BucketPath& path, Bytes key);
+void require_missing(const ViewAt& view, const BucketPath& parent,
+                     Bytes name);  // ERR_BUCKET_EXISTS
+void require_bucket(const ViewAt& view, const BucketPath& parent,
+                    Bytes name);  // ERR_BUCKET_NOT_FOUND
+
 class MemtableWriter {
  public:
-  // `view.layers[0]` is `target`. With `is_flat` no bucket but the root holds buckets, so that a
-  // put into a bucket of the root need not look whether its key names one.
-  MemtableWriter(const View& view, Memtable& target) : view_(view), target_(target) {}
+  // `view.layers[0]` is `target`, which is written; decisions are made by what is visible at
+  // `view_seq`.
+  MemtableWriter(const View& view, Memtable& target, Seq view_seq = kSeqMax)
+      : view_{view, view_seq}, target_(target) {}
 
   // The table of the bucket at `path` in the target. Buckets that do not exist are created when
-  // `create`, else nullptr. Throws ERR_INCOMPATIBLE_VALUE when a name on the path has a value.
-  // `changed` is set when a table was made.
+  // `create`, else nullptr. `changed` is set when a table was made. Requires: require_buckets().
   BucketTable* table(const BucketPath& path, bool create, Seq seq, bool& changed);
 
-  // Throws ERR_INCOMPATIBLE_VALUE when a name on the path is a key. table() proves it too, but only
-  // while it makes tables.
-  void require_buckets(const BucketPath& path) const;
-  // Throws ERR_INCOMPATIBLE_VALUE when `key` is a bucket.
-  void require_no_bucket(const BucketPath& path, Bytes key) const;
-  // Throws ERR_BUCKET_EXISTS or ERR_INCOMPATIBLE_VALUE; ERR_BUCKET_NOT_FOUND or
-  // ERR_INCOMPATIBLE_VALUE.
-  void require_missing(const BucketPath& parent, Bytes name) const;
-  void require_bucket(const BucketPath& parent, Bytes name) const;
-
-  // One operation with all its proofs (`check` false: those that need a lookup are left out).
+  // One operation; with `check` all its proofs, else those only that cost no lookup of their own.
   void apply(const Op& op, Seq seq, Seq pinned, bool check, bool& changed);
 
  private:
-  const View& view_;
+  const ViewAt view_;
   Memtable& target_;
 };
 

@@ -107,9 +107,9 @@ Bytes OpReader::take_bytes(size_t count) {
 }
 
 // A key or the name of a bucket.
-Bytes OpReader::take_name() {
+Bytes OpReader::take_name(size_t limit) {
   const uint64_t size = take_varint();
-  if (size == 0 || size > kKeySizeMax) fail("a key or name has an impossible length");
+  if (size == 0 || size > limit) fail("a key or name has an impossible length");
   return take_bytes(size);
 }
 
@@ -126,7 +126,7 @@ void OpReader::take_path() {
     return;
   }
   path_.resize(depth);
-  for (std::string& name : path_) name.assign(take_name());
+  for (std::string& name : path_) name.assign(take_name(kNameSizeMax));
   has_path_ = true;
 }
 
@@ -141,7 +141,8 @@ bool OpReader::next(Op& op) {
   if (op.kind == OpKind::kSetSequence) {
     op.sequence = load<uint64_t>(take_bytes(sizeof(uint64_t)).data());
   } else {
-    op.key = take_name();
+    const bool is_key = op.kind == OpKind::kPut || op.kind == OpKind::kRemove;
+    op.key = take_name(is_key ? kKeySizeMax : kNameSizeMax);
     if (op.kind == OpKind::kPut) op.value = take_value();
   }
   return true;

@@ -24,6 +24,7 @@
 namespace hotbolt {
 
 inline constexpr size_t kKeySizeMax = 32768;
+inline constexpr size_t kNameSizeMax = 16 << 20;  // of a bucket; bbolt has no bound
 inline constexpr size_t kValueSizeMax = 2147483646;
 inline constexpr size_t kDepthMax = 254;  // buckets inside buckets that one path may name
 
@@ -88,7 +89,7 @@ class OpReader {
   uint8_t take_byte();
   uint64_t take_varint();
   Bytes take_bytes(size_t count);
-  Bytes take_name();
+  Bytes take_name(size_t limit);
   Bytes take_value();
   [[noreturn]] void fail(const char* what) const;
 

@@ -213,13 +213,15 @@ void PageFile::retire(Pacer& pacer) {
   empty_in_steps(pacer);
 }
 
+// Down to the two zeroed metas: a bbolt that waits for this inode's lock would take an empty file
+// for a new database, and write into a file without a name.
 void PageFile::empty_in_steps(Pacer& pacer) {
-  for (uint64_t size = size_bytes_; size > 0;) {
-    const uint64_t step = std::min(size, kEmptyStepBytes);
-    size -= step;
-    file_->resize(size);
-    size_bytes_ = size;
-    if (size > 0) files_.sleep_us(kEmptyPauseUs);
+  const uint64_t kept = 2 * uint64_t{page_size_};
+  while (size_bytes_ > kept) {
+    const uint64_t step = std::min(size_bytes_ - kept, kEmptyStepBytes);
+    file_->resize(size_bytes_ - step);
+    size_bytes_ -= step;
+    if (size_bytes_ > kept) files_.sleep_us(kEmptyPauseUs);
     pacer.moved(step);
   }
 }

@@ -149,7 +149,10 @@ void PageFile::create(FileSystem& files, const std::string& path, uint32_t page_
     file->write(0, empty_database(page_size, Mark{id, 0, true}));
     file->sync_all();
     if (!files.rename_new(temp, path)) files.remove(temp);
-  } catch (const Error&) {
+  } catch (const Error& error) {
+    // Another process was first, has opened its file, and took ours for a crash's left-over.
+    const bool overtaken = error.code() == ErrorCode::ERR_NOT_FOUND && files.status(path);
+    if (overtaken) return;
     try {
       files.remove(temp);
     } catch (const Error&) {

@@ -9,13 +9,14 @@ namespace hotbolt {
 
 namespace {
 
-constexpr std::string_view kDefragSuffix = "-defrag-";
-constexpr size_t kDefragDigits = 32;
+constexpr std::string_view kDefragInfix = "-defrag-";
+constexpr std::string_view kCreateInfix = "-create-";  // see PageFile::create
+constexpr size_t kRandomDigits = 32;
 
 void remove_stale_temporaries(FileSystem& files, const std::string& path) {
   std::string directory = directory_of(path);
   for (const std::string& name : files.list(directory)) {
-    if (is_defrag_name(name_of(path), name)) files.remove(directory + "/" + name);
+    if (is_temporary_name(name_of(path), name)) files.remove(directory + "/" + name);
   }
 }
 
@@ -42,15 +43,20 @@ void require_bound(const std::vector<JournalSegment>& segments, const Meta& meta
 }  // namespace
 
 std::string defrag_path(FileSystem& files, const std::string& path) {
-  char random[kDefragDigits / 2];
+  char random[kRandomDigits / 2];
   files.random(random, sizeof random);
-  return path + std::string(kDefragSuffix) + hex({random, sizeof random}).substr(2);
+  return path + std::string(kDefragInfix) + hex({random, sizeof random}).substr(2);
 }
 
-bool is_defrag_name(const std::string& database_name, const std::string& name) {
-  std::string prefix = database_name + std::string(kDefragSuffix);
-  return name.size() == prefix.size() + kDefragDigits && name.starts_with(prefix) &&
-         name.find_first_not_of("0123456789abcdef", prefix.size()) == std::string::npos;
+bool is_temporary_name(const std::string& database_name, const std::string& name) {
+  for (const std::string_view infix : {kDefragInfix, kCreateInfix}) {
+    const std::string prefix = database_name + std::string(infix);
+    if (name.size() == prefix.size() + kRandomDigits && name.starts_with(prefix) &&
+        name.find_first_not_of("0123456789abcdef", prefix.size()) == std::string::npos) {
+      return true;
+    }
+  }
+  return false;
 }
 
 void Recovery::run(Store& store) {

@@ -4,11 +4,14 @@
 //
 //   1. create the file if it is missing and that was asked for (page_file: complete or not at all)
 //   2. open and lock it
-//   3. remove temporary files of a crashed defragmentation (never adopt them)
-//   4. segments beside the file: all must be bound to it. Bound means: our mark is in the newest meta and has the journal's
-//      database id; or there is no mark and the segment was begun over exactly this meta. Else ERR_JOURNAL_STALE.
-//   5. replay what is newer than the mark's sequence number into the page file (read-only: into memory)
-//   6. remove the segments, only after 5 is committed; a crash in between repeats 4 and 5 and changes nothing
+//   3. remove temporary files that a crash left (never adopt them)
+//   4. segments beside the file: all must be bound to it. Bound means: our mark is in the newest
+//      meta and has the journal's database id; or there is no mark and the segment was begun over
+//      exactly this meta. Else ERR_JOURNAL_STALE.
+//   5. replay what is newer than the mark's sequence number into the page file (read-only: into
+//      memory)
+//   6. remove the segments, only after 5 is committed; a crash in between repeats 4 and 5 and
+//      changes nothing
 #pragma once
 
 #include "core/store.h"
@@ -20,9 +23,10 @@ struct Recovery {
   static void run(Store& store);
 };
 
-// Names of what a defragmentation leaves beside `path` when it is killed: "<path>-defrag-<32 hex
-// digits>".
+// A new name for the file of a defragmentation: "<path>-defrag-<32 hex digits>".
 std::string defrag_path(FileSystem& files, const std::string& path);
-bool is_defrag_name(const std::string& database_name, const std::string& name);
+// Whether a file of this name beside the database is what a crash left of a defragmentation or a
+// creation.
+bool is_temporary_name(const std::string& database_name, const std::string& name);
 
 }  // namespace hotbolt

@@ -148,9 +148,8 @@ void Store::require_writable() const {
 BucketTable& Store::table_for(BucketRef& ref) {
   if (ref.writer_id == id_ && ref.writer_version == structure_version_) return *ref.table;
   bool changed = false;
-  MemtableWriter writer(*view_, *active_);
-  writer.require_buckets(ref.path);
-  ref.table = writer.table(ref.path, true, last_seq_ + 1, changed);
+  require_buckets({*view_}, ref.path);
+  ref.table = MemtableWriter(*view_, *active_).table(ref.path, true, last_seq_ + 1, changed);
   if (changed) structure_version_++;
   if (changed && ref.path.size() > 1) may_nest_ = true;
   ref.writer_id = id_;
@@ -222,9 +221,8 @@ Seq Store::create_bucket(const BucketRef& ref) {
   if (ref.path.empty()) throw Error(ErrorCode::ERR_BUCKET_EXISTS, "the root bucket exists always");
   BucketPath parent(ref.path.begin(), ref.path.end() - 1);
   require_key(ref.path.back());
-  MemtableWriter writer(*view_, *active_);
-  writer.require_buckets(parent);
-  writer.require_missing(parent, ref.path.back());
+  require_buckets({*view_}, parent);
+  require_missing({*view_}, parent, ref.path.back());
   OpWriter ops;
   ops.create_bucket(parent, ref.path.back());
   return commit(ops);
@@ -235,7 +233,7 @@ Seq Store::delete_bucket(const BucketRef& ref) {
   if (ref.path.empty())
     throw Error(ErrorCode::ERR_INVALID_ARGUMENT, "the root bucket cannot be deleted");
   BucketPath parent(ref.path.begin(), ref.path.end() - 1);
-  MemtableWriter(*view_, *active_).require_bucket(parent, ref.path.back());
+  require_bucket({*view_}, parent, ref.path.back());
   OpWriter ops;
   ops.delete_bucket(parent, ref.path.back());
   return commit(ops);

@@ -36,7 +36,7 @@ void Update::index() {
     view_.layers.insert(view_.layers.begin(), own_);
   }
   OpReader reader(ops_.body(), indexed_bytes_, indexed_path_);
-  MemtableWriter writer(view_, *own_);
+  MemtableWriter writer(view_, *own_, seq_);
   Op op;
   bool changed = false;
   // At the snapshot's own sequence number: visible to this transaction's reads, and to nobody
@@ -84,17 +84,32 @@ void Update::read_range(const BucketRef& ref, Bounds bounds, bool reverse) {
 
 // --- writes ---
 
-void Update::put(BucketRef& ref, Bytes key, Bytes value) {
+// The first write to a bucket proves that every name on its path is a bucket or nothing, so that it
+// is found out here and not at the commit.
+void Update::require_path(const BucketPath& path) {
+  index();
+  require_buckets({view_, seq_}, path);
+}
+
+void Update::require_key_is_no_bucket(BucketRef& ref, Bytes key) {
+  if (!store_->may_nest() && !nests_) return;
+  if (resolve(ref).kind(key) != NameKind::kBucket) return;
+  read_value(ref, key);
+  throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, hex(key) + " is a bucket");
+}
+
+void Update::require_key_in_bucket(const BucketRef& ref, Bytes key) const {
   require_open();
   store_->require_writable();
   require_key(key);
+  if (!ref.path.empty()) return;
+  throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, "the root holds buckets only");
+}
+
+void Update::put(BucketRef& ref, Bytes key, Bytes value) {
+  require_key_in_bucket(ref, key);
   require_value(value);
-  if (ref.path.empty())
-    throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, "the root holds buckets only");
-  if ((store_->may_nest() || nests_) && resolve(ref).kind(key) == NameKind::kBucket) {
-    throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, hex(key) + " is a bucket");
-  }
-  // A bucket on the path that is a key: found out here by the first write to it, not at the commit.
+  require_key_is_no_bucket(ref, key);
   if (ref.writer_id != id_) {
     require_path(ref.path);
     ref.writer_id = id_;
@@ -103,30 +118,11 @@ void Update::put(BucketRef& ref, Bytes key, Bytes value) {
   ops_.put(ref.path, key, value);
 }
 
-void Update::require_path(const BucketPath& path) {
-  index();
-  BucketView bucket = BucketView::root(view_, seq_);
-  for (const std::string& name : path) {
-    if (bucket.kind(name) == NameKind::kValue) {
-      throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, hex(name) + " is a key, not a bucket");
-    }
-    bucket = bucket.child(name);
-  }
-}
-
 void Update::remove(BucketRef& ref, Bytes key) {
-  require_open();
-  store_->require_writable();
-  require_key(key);
-  if (ref.path.empty())
-    throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, "the root holds buckets only");
-  if (store_->may_nest() || nests_) {
-    if (resolve(ref).kind(key) == NameKind::kBucket) {
-      throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, hex(key) + " is a bucket");
-    }
-  }
+  require_key_in_bucket(ref, key);
+  require_key_is_no_bucket(ref, key);
   if (ref.writer_id != id_) {
-    require_path(ref.path);
+    if (!resolve(ref).exists()) return;
     ref.writer_id = id_;
   }
   ops_.remove(ref.path, key);
@@ -136,39 +132,33 @@ void Update::create_bucket(const BucketRef& ref) {
   require_open();
   store_->require_writable();
   if (ref.path.empty()) throw Error(ErrorCode::ERR_BUCKET_EXISTS, "the root bucket exists always");
-  require_key(ref.path.back());
-  require_path(ref.path);
   BucketPath parent(ref.path.begin(), ref.path.end() - 1);
-  if (BucketView::at(view_, seq_, parent).kind(ref.path.back()) == NameKind::kBucket) {
-    throw Error(ErrorCode::ERR_BUCKET_EXISTS);
-  }
-  if (ref.path.size() > 1) nests_ = true;
   read_bucket(ref);
+  require_path(ref.path);
+  require_missing({view_, seq_}, parent, ref.path.back());
+  if (ref.path.size() > 1) nests_ = true;
   ops_.create_bucket(parent, ref.path.back());
 }
 
 void Update::delete_bucket(const BucketRef& ref) {
   require_open();
   store_->require_writable();
-  if (ref.path.empty())
+  if (ref.path.empty()) {
     throw Error(ErrorCode::ERR_INVALID_ARGUMENT, "the root bucket cannot be deleted");
-  BucketPath parent(ref.path.begin(), ref.path.end() - 1);
-  index();
-  NameKind kind = BucketView::at(view_, seq_, parent).kind(ref.path.back());
-  if (kind == NameKind::kMissing) throw Error(ErrorCode::ERR_BUCKET_NOT_FOUND);
-  if (kind == NameKind::kValue) {
-    throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE,
-                hex(ref.path.back()) + " is a key, not a bucket");
   }
+  BucketPath parent(ref.path.begin(), ref.path.end() - 1);
   read_bucket(ref);
+  index();
+  require_bucket({view_, seq_}, parent, ref.path.back());
   ops_.delete_bucket(parent, ref.path.back());
 }
 
 void Update::set_sequence(BucketRef& ref, uint64_t value) {
   require_open();
   store_->require_writable();
-  if (ref.path.empty())
+  if (ref.path.empty()) {
     throw Error(ErrorCode::ERR_INVALID_ARGUMENT, "the root bucket has no sequence");
+  }
   require_path(ref.path);
   if (ref.path.size() > 1) nests_ = true;
   ops_.set_sequence(ref.path, value);

@@ -56,7 +56,9 @@ class Update {
     bool reverse = false;
   };
   void require_open() const;
-  void require_path(const BucketPath& path);  // no name on it is a key
+  void require_path(const BucketPath& path);
+  void require_key_is_no_bucket(BucketRef& ref, Bytes key);
+  void require_key_in_bucket(const BucketRef& ref, Bytes key) const;
   void note(ReadKind kind, const BucketRef& ref, std::string key, Bounds bounds, bool reverse);
   void index();  // replays what is not yet in the private memtable
   bool still_reads_the_same() const;

@@ -83,7 +83,9 @@ export class TestDatabase {
     return verifyFile(this.path, before)
   }
 
+  /** After a failure: what the test still holds must not keep the database from closing. */
   async abandon(): Promise<void> {
+    for (const release of held) release()
     await this.close().catch(() => {})
   }
 }
@@ -154,6 +156,9 @@ export function bucketAt(db: Database, path: Path): Bucket {
   return bucket
 }
 
+/** The releases of the defragmentations that stand still. */
+const held = new Set<() => void>()
+
 /** A defragmentation of which a test decides when it goes on. */
 export interface HeldDefrag {
   /** Resolves when the named point is reached; rejects if the run ends before. */
@@ -181,6 +186,9 @@ export function holdDefragAt(
       await released
     },
   })
+  held.add(release)
+  const forget = (): unknown => held.delete(release)
+  report.then(forget, forget)
   const ended = report.then(() => {
     throw new Error(`the defragmentation ended without reaching '${point}'`)
   })

@@ -1,7 +1,7 @@
 // The process of one engine: does what its parent says in one message and answers with one.
 
 import { mkdirSync } from 'node:fs'
-import { engineOf, type EngineName } from './engine.ts'
+import { engineOf, type EngineName } from './engines/index.ts'
 import { measureLimits, type Limits } from './limits.ts'
 import { measurePause } from './pause.ts'
 import { Records } from './records.ts'

@@ -22,14 +22,5 @@ export interface Engine {
   close(): Promise<void>
 }
 
-export const engineNames = ['hotbolt', 'lmdb'] as const
-export type EngineName = (typeof engineNames)[number]
-
 /** Opens the engine's database in `directory`. */
 export type OpenEngine = (directory: string) => Promise<Engine>
-
-/** Only the engine that is measured is loaded. */
-export async function engineOf(name: EngineName): Promise<OpenEngine> {
-  if (name === 'hotbolt') return (await import('./engines/hotbolt.ts')).openHotbolt
-  return (await import('./engines/lmdb.ts')).openLmdb
-}

@@ -14,7 +14,7 @@ export interface OpenOptions {
   readonly readOnly?: boolean | undefined
   /** Make the file when it does not exist (default true); otherwise ERR_NOT_FOUND. */
   readonly create?: boolean | undefined
-  /** Permission bits of a new file, before the umask; 0o600. */
+  /** Permission bits of a new file, exactly these whatever the umask is; 0o600. */
   readonly mode?: number | undefined
   /** Of a new file: a power of two from 1024 to 65536; the operating system's page size. */
   readonly pageSize?: number | undefined

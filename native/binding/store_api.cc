@@ -28,7 +28,6 @@ StoreOptions get_open_options(napi_env env, napi_value object) {
   options.lock_timeout_us = number("lockTimeoutMs") * 1000;
   options.journal.sync = get_sync_mode(env, get_property(env, object, "sync"));
   options.journal.sync_interval_ms = static_cast<uint32_t>(number("syncIntervalMs"));
-  options.journal.mode = options.mode;
   options.checkpoint_bytes = std::max<uint64_t>(number("checkpointBytes"), 1);
   options.retained_bytes_max = number("maxRetainedBytes");
   return options;

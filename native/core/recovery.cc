@@ -108,9 +108,12 @@ void Recovery::run(Store& store) {
   const Meta& current = store.view_->base->meta();
   store.may_nest_ = !(current.mark && current.mark->is_flat) && store.file_->is_flat() != true;
   if (!options.read_only) {
-    store.journal_ =
-        std::make_unique<Journal>(files, store.path_, options.journal, store.binding_of(current),
-                                  store.last_seq_, next_segment, store, store.latency_);
+    // Whoever may open the database may recover it.
+    JournalOptions journal_options = options.journal;
+    journal_options.mode = store.file_->status().mode;
+    store.journal_ = std::make_unique<Journal>(files, store.path_, journal_options,
+                                               store.binding_of(current), store.last_seq_,
+                                               next_segment, store, store.latency_);
   }
 }
 

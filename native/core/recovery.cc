@@ -111,9 +111,9 @@ void Recovery::run(Store& store) {
     // Whoever may open the database may recover it.
     JournalOptions journal_options = options.journal;
     journal_options.mode = store.file_->status().mode;
-    store.journal_ = std::make_unique<Journal>(files, store.path_, journal_options,
-                                               store.binding_of(current), store.last_seq_,
-                                               next_segment, store, store.latency_);
+    store.journal_ =
+        std::make_unique<Journal>(files, store.path_, journal_options, store.binding_of(current),
+                                  store.last_seq_, next_segment, store, store.latency_);
   }
 }
 

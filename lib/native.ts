@@ -70,6 +70,8 @@ export interface NativeStats {
   readonly pendingReclaimBytes: number
   readonly syncLatencyUs: number
   readonly poisoned: boolean
+  readonly checkpointFailing: boolean
+  readonly coveredSeq: number
 }
 
 export interface NativeCheckReport {

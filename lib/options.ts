@@ -26,7 +26,10 @@ export interface OpenOptions {
    */
   readonly sync?: SyncMode | undefined
   readonly syncIntervalMs?: number | undefined
-  /** 'flush': every flush() also commits to the page file, for other programs to read. */
+  /**
+   * 'flush': every flush() also commits to the page file, so that a copy of the file alone has
+   * everything. (Other programs cannot open it meanwhile: it is locked, as bbolt locks it.)
+   */
   readonly checkpoint?: CheckpointMode | undefined
   /** Bytes of recent writes in memory above which they are merged into the page file; 32 MiB. */
   readonly checkpointBytes?: number | undefined
@@ -283,7 +286,8 @@ function withDefaults<Options extends object, Names extends keyof Options>(
 }
 
 function unknownOption(name: string, known: readonly string[]): HotboltError {
-  const names = known.map((each) => `\`${each}\``).join(', ')
+  const shown = known.filter((each) => each !== 'pausePoint')
+  const names = shown.map((each) => `\`${each}\``).join(', ')
   return new HotboltError('ERR_INVALID_ARGUMENT', `Unknown option \`${name}\`, known are ${names}`)
 }
 

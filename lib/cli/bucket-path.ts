@@ -12,7 +12,7 @@ export const bucketOptions: OptionSpecs = {
 
 export const bucketOptionHelp: readonly (readonly [string, string])[] = [
   ['--bucket <name>', 'a name of the path, instead of <bucket>; once for each'],
-  ['--hex', 'names and keys are given, and printed, as hex digits'],
+  ['--hex', 'names and keys are hex digits; without it, those that begin with 0x are'],
 ]
 
 export interface BucketArguments {

@@ -28,7 +28,7 @@ export function formatPercent(part: number, whole: number): string {
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const unprintable = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Cs}\p{Zl}\p{Zp}]/u
 
-/** Text if the bytes are printable UTF-8 and do not look like hex digits; else 0x and digits. */
+/** Text if the bytes are printable UTF-8 and do not begin with 0x; else 0x and hex digits. */
 export function formatKey(bytes: Uint8Array, hex: boolean): string {
   const text = hex ? undefined : printable(bytes)
   return text ?? `0x${Buffer.from(bytes).toString('hex')}`
@@ -43,9 +43,9 @@ function printable(bytes: Uint8Array): string | undefined {
   }
 }
 
-/** With `hex`: digits, after 0x if one likes; else the text's UTF-8 bytes. */
+/** What formatKey() prints: 0x and digits, or text. With `hex`: digits, after 0x if one likes. */
 export function parseKey(text: string, hex: boolean): Buffer {
-  if (!hex) return Buffer.from(text)
+  if (!hex && !/^0x([0-9a-f]{2})+$/i.test(text)) return Buffer.from(text)
   const digits = text.replace(/^0x/i, '')
   if (/^([0-9a-f]{2})*$/i.test(digits)) return Buffer.from(digits, 'hex')
   throw new UsageError(`Expected pairs of hex digits, got "${text}"`)

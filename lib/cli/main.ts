@@ -3,6 +3,7 @@
 //
 //   0 ok   1 failed   2 wrong usage   4 damage was found   5 the file is locked   130 interrupted
 
+import { readFile } from 'node:fs/promises'
 import { HotboltError } from '../index.ts'
 import { exitCodes, helpOf, parseCommandLine, requirePositionals, UsageError } from './command.ts'
 import type { Command } from './command.ts'
@@ -19,16 +20,30 @@ import { createOutput, endQuietlyOnBrokenPipe } from './output.ts'
 
 const commands: readonly Command[] = [info, stats, check, buckets, keys, get, put, remove, defrag]
 
+const exitCodeHelp = `Exit codes: 0 ok, 1 failed, 2 wrong usage, 4 damage was found, 5 the file is locked,
+130 interrupted.
+`
+
+async function version(): Promise<string> {
+  const path = new URL(import.meta.resolve('hotbolt/package.json'))
+  const { version } = JSON.parse(await readFile(path, 'utf8')) as { version: string }
+  return version
+}
+
 function overview(): string {
   const lines = commands.map(({ name, summary }) => `  ${name.padEnd(10)}${summary}\n`)
   const usage = 'Usage: hotbolt <command> <file> ...'
-  return `${usage}\n\n${lines.join('')}\nhotbolt <command> -h says more.\n`
+  return `${usage}\n\n${lines.join('')}\n${exitCodeHelp}\nhotbolt <command> -h says more.\n`
 }
 
 async function run(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args
   if (name === '-h' || name === '--help') {
     process.stdout.write(overview())
+    return exitCodes.ok
+  }
+  if (name === '--version') {
+    process.stdout.write(`${await version()}\n`)
     return exitCodes.ok
   }
   if (name === undefined) {

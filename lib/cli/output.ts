@@ -1,6 +1,7 @@
 // Where results go: text for people, or JSON for programs.
 
 import { once } from 'node:events'
+import type { DatabaseStats } from '../index.ts'
 
 export interface Output {
   readonly json: boolean
@@ -28,6 +29,13 @@ export function toJson(value: unknown): string {
 export function toTable(rows: readonly (readonly [name: string, value: string])[]): string {
   const width = Math.max(...rows.map(([name]) => name.length)) + 2
   return rows.map(([name, value]) => `${name.padEnd(width)}${value}\n`).join('')
+}
+
+/** What a leftover journal holds on top of the file: '' when it holds nothing. */
+export function journalNote({ lastSeq, coveredSeq }: DatabaseStats): string {
+  const transactions = lastSeq - coveredSeq
+  if (transactions === 0) return ''
+  return `the journal beside the file has ${transactions} transactions more, which are not counted`
 }
 
 /** A reader that has left, as `head` does, is no error: there is nobody to tell. */

@@ -9,6 +9,7 @@ import {
   checkCountOptions,
   checkNameOptions,
   checkRangeOptions,
+  invalid,
   type BucketOptions,
   type Bytes,
   type CountOptions,
@@ -89,6 +90,7 @@ export class BucketView<Key = Buffer, Value = Buffer> {
 
   /** The values of one state, in the order of the keys given. */
   getMany(keys: readonly Bytes[]): (Value | undefined)[] {
+    if (!Array.isArray(keys)) throw invalid('keys', 'an array', keys)
     const values: (Value | undefined)[] = []
     for (const key of keys) values.push(this.get(key))
     return values

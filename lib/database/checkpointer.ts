@@ -16,6 +16,9 @@ export interface CheckpointLimits {
 
 const ignore = (): void => {}
 
+/** After a checkpoint that found no space. */
+const retryMs = 1000
+
 export class Checkpointer {
   readonly #store: StoreHandle
   readonly #path: string
@@ -24,6 +27,7 @@ export class Checkpointer {
   #scheduled = false
   #held = false
   #completed = 0
+  #retry: NodeJS.Timeout | undefined
 
   constructor(store: StoreHandle, path: string, limits: CheckpointLimits) {
     this.#store = store
@@ -75,16 +79,23 @@ export class Checkpointer {
     this.#schedule()
   }
 
-  /** Resolves when no checkpoint runs or waits. */
+  /** Resolves when no checkpoint runs or waits, and none is tried again. */
   async idle(): Promise<void> {
     await this.#turn
+    clearTimeout(this.#retry)
   }
 
   #schedule(): void {
     if (this.#scheduled || !this.#isDue()) return
     this.#scheduled = true
-    // Its failure has been published, and is tried again when the next memtable is sealed.
-    void this.exclusive(() => this.#runScheduled()).catch(ignore)
+    // Its failure has been published.
+    void this.exclusive(() => this.#runScheduled()).catch(() => this.#retryLater())
+  }
+
+  /** Space may have been freed by then. */
+  #retryLater(): void {
+    clearTimeout(this.#retry)
+    this.#retry = setTimeout(() => this.#schedule(), retryMs).unref()
   }
 
   #isDue(): boolean {

@@ -47,13 +47,25 @@ const viewBytes = (slab: Buffer, start: number, end: number): Buffer => slab.sub
 const decodeText = (source: Buffer, start: number, end: number): string =>
   source.toString('utf8', start, end)
 
-const decodeJson = (source: Buffer, start: number, end: number): Json =>
-  JSON.parse(source.toString('utf8', start, end))
+function decodeJson(source: Buffer, start: number, end: number): Json {
+  const text = source.toString('utf8', start, end)
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new HotboltError('ERR_CODEC', `A value of ${end - start} bytes is not JSON`, { cause })
+  }
+}
 
 function encodeJson(value: unknown): string {
-  const text = JSON.stringify(value) as string | undefined
+  let text: string | undefined
+  let cause: unknown
+  try {
+    text = JSON.stringify(value) as string | undefined
+  } catch (error) {
+    cause = error
+  }
   if (text !== undefined) return text
-  throw new HotboltError('ERR_INVALID_ARGUMENT', `A value of type ${typeof value} has no JSON form`)
+  throw new HotboltError('ERR_CODEC', `A value of type ${typeof value} has no JSON form`, { cause })
 }
 
 const asGiven = (value: Bytes): Bytes => value

@@ -57,6 +57,13 @@ export interface DatabaseStats {
   /** Of the last few syncs of the journal. */
   readonly syncLatencyUs: number
   readonly poisoned: boolean
+  /**
+   * The newest checkpoint found no space; it is tried again every second. Once more than
+   * `maxRetainedBytes` wait for it, writes throw ERR_NO_SPACE.
+   */
+  readonly checkpointFailing: boolean
+  /** Of the newest write that the page file holds. */
+  readonly coveredSeq: number
   readonly defragPhase: DefragPhase
 }
 

@@ -208,6 +208,8 @@ napi_value stats(napi_env env, napi_callback_info info) {
         .number("pendingReclaimBytes", double(stats.pending_reclaim_bytes))
         .number("syncLatencyUs", double(stats.sync_latency_us))
         .boolean("poisoned", stats.poisoned)
+        .boolean("checkpointFailing", stats.checkpoint_failing)
+        .number("coveredSeq", double(stats.covered_seq))
         .object();
   });
 }

@@ -16,4 +16,13 @@ std::string hex(Bytes bytes) {
   return text;
 }
 
+std::string quoted(Bytes bytes) {
+  constexpr size_t kMostBytes = 64;
+  if (bytes.size() > kMostBytes) return hex(bytes);
+  for (const char byte : bytes) {
+    if (byte < 0x20 || byte > 0x7E) return hex(bytes);
+  }
+  return '"' + std::string(bytes) + '"';
+}
+
 }  // namespace hotbolt

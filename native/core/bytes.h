@@ -39,7 +39,9 @@ inline uint64_t key_prefix(Bytes key) noexcept {
   return __builtin_bswap64(prefix);
 }
 
-// "0x6b6579" for error messages, at most 32 bytes of it.
+// "0x6b6579", at most 32 bytes of it.
 std::string hex(Bytes bytes);
+// A key or name for a message: "ada" in quotes when it is printable ASCII, else its hex digits.
+std::string quoted(Bytes bytes);
 
 }  // namespace hotbolt

@@ -38,11 +38,11 @@ namespace hotbolt {
   X(ERR_KEY_REQUIRED, "a key or bucket name must not be empty")                               \
   X(ERR_KEY_TOO_LARGE, "a key is longer than 32768 bytes")                                    \
   X(ERR_VALUE_TOO_LARGE, "a value is longer than 2147483646 bytes")                           \
+  X(ERR_CODEC, "a value is not what the bucket's codec reads or writes")                      \
   X(ERR_BUCKET_NOT_FOUND, "the bucket does not exist")                                        \
   X(ERR_BUCKET_EXISTS, "the bucket exists already")                                           \
   X(ERR_INCOMPATIBLE_VALUE, "the name is a bucket where a key was expected, or the reverse")  \
   X(ERR_TX_CLOSED, "the transaction has ended")                                               \
-  X(ERR_TX_READ_ONLY, "the transaction cannot write")                                         \
   X(ERR_TX_NESTED, "an update may not be started inside an update")                           \
   X(ERR_CONFLICT, "what the transaction read was changed by others on every attempt")         \
   X(ERR_BUSY, "another maintenance operation is running")                                     \

@@ -7,7 +7,7 @@ namespace {
 
 [[noreturn]] void throw_incompatible(Bytes name, const char* expected) {
   throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE,
-              hex(name) + " is not " + expected + ": a bucket and a key cannot share a name");
+              quoted(name) + " is not " + expected + ": a bucket and a key cannot share a name");
 }
 
 }  // namespace

@@ -145,6 +145,17 @@ void Store::require_writable() const {
   require_sound();
 }
 
+// Memory stays bounded when the page file cannot take what the journal still can.
+void Store::require_accepting() const {
+  require_writable();
+  if (!checkpoint_failed_ || backlog_bytes_ <= options_.retained_bytes_max) return;
+  throw Error(
+      ErrorCode::ERR_NO_SPACE,
+      "the page file cannot grow, and more than maxRetainedBytes wait for it: free some space, "
+      "then try again")
+      .with_path(path_);
+}
+
 BucketTable& Store::table_for(BucketRef& ref) {
   if (ref.writer_id == id_ && ref.writer_version == structure_version_) return *ref.table;
   bool changed = false;
@@ -158,10 +169,16 @@ BucketTable& Store::table_for(BucketRef& ref) {
 }
 
 Seq Store::commit_body(const std::string& body) {
-  Seq seq = journal_->append(body);
-  HOTBOLT_ASSERT(seq == last_seq_ + 1);
-  last_seq_ = seq;
-  return seq;
+  try {
+    const Seq seq = journal_->append(body);
+    HOTBOLT_ASSERT(seq == last_seq_ + 1);
+    last_seq_ = seq;
+    return seq;
+  } catch (const std::bad_alloc&) {
+    // The memtable may have tables already that this transaction was to make.
+    poison(Error(ErrorCode::ERR_OUT_OF_MEMORY));
+    throw;
+  }
 }
 
 // The journal has the transaction already: a memtable that lacks it, or broke on the way, must not
@@ -180,7 +197,7 @@ void Store::change_memtable(Change&& change) {
 }
 
 Seq Store::put(BucketRef& ref, Bytes key, Bytes value) {
-  require_writable();
+  require_accepting();
   require_key(key);
   require_value(value);
   if (ref.path.empty()) {
@@ -188,7 +205,7 @@ Seq Store::put(BucketRef& ref, Bytes key, Bytes value) {
                 "the root holds buckets only: put keys into a bucket");
   }
   if (may_nest_ && resolve(ref).kind(key) == NameKind::kBucket) {
-    throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, hex(key) + " is a bucket");
+    throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, quoted(key) + " is a bucket");
   }
   BucketTable& table = table_for(ref);
   ops_.clear();
@@ -199,14 +216,14 @@ Seq Store::put(BucketRef& ref, Bytes key, Bytes value) {
 }
 
 Seq Store::remove(BucketRef& ref, Bytes key) {
-  require_writable();
+  require_accepting();
   require_key(key);
   if (ref.path.empty())
     throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, "the root holds buckets only");
   const BucketView& bucket = resolve(ref);
   if (!bucket.exists()) return last_seq_;
   if (may_nest_ && bucket.kind(key) == NameKind::kBucket) {
-    throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, hex(key) + " is a bucket");
+    throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, quoted(key) + " is a bucket");
   }
   BucketTable& table = table_for(ref);
   ops_.clear();
@@ -240,7 +257,7 @@ Seq Store::delete_bucket(const BucketRef& ref) {
 }
 
 Seq Store::set_sequence(BucketRef& ref, uint64_t value) {
-  require_writable();
+  require_accepting();
   if (ref.path.empty())
     throw Error(ErrorCode::ERR_INVALID_ARGUMENT, "the root bucket has no sequence");
   BucketTable& table = table_for(ref);
@@ -252,7 +269,7 @@ Seq Store::set_sequence(BucketRef& ref, uint64_t value) {
 }
 
 Seq Store::commit(const OpWriter& ops) {
-  require_writable();
+  require_accepting();
   if (ops.empty()) return last_seq_;
   Seq seq = commit_body(ops.body());
   change_memtable([&] { apply(ops.body(), seq); });
@@ -354,8 +371,10 @@ void Store::run_checkpoint(Checkpoint& checkpoint) {
     Meta meta = tx.commit({.database_id = database_id_, .journal_seq = checkpoint.covered});
     checkpoint.result = checkpoint.file->begin_read();
     journal_->rebind(binding_of(meta));
+    checkpoint_failed_ = false;
     journal_->recycle(std::min(checkpoint.covered, recycle_limit_.load()));
   } catch (const Error& error) {
+    checkpoint_failed_ = error.code() == ErrorCode::ERR_NO_SPACE;
     // A disk that is full leaves the file as it was; everything else that fails here is final.
     if (error.code() != ErrorCode::ERR_NO_SPACE && error.code() != ErrorCode::ERR_ABORTED)
       poison(error);
@@ -467,6 +486,8 @@ StoreStats Store::stats() const {
   stats.oldest_snapshot_seq = pins_.empty() ? 0 : pins_.begin()->first;
   stats.sync_latency_us = latency_->recent_us;
   stats.poisoned = poisoned_;
+  stats.checkpoint_failing = checkpoint_failed_;
+  stats.covered_seq = covered_seq();
   stats.txid = value(meta.txid);
   stats.page_size = meta.page_size;
   std::lock_guard lock(mutex_);

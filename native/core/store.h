@@ -77,6 +77,8 @@ struct StoreStats {
   uint64_t pending_reclaim_bytes = 0;
   uint64_t sync_latency_us = 0;
   bool poisoned = false;
+  bool checkpoint_failing = false;  // the newest checkpoint found no space
+  Seq covered_seq = 0;              // what the page file holds
   uint64_t txid = 0;
   uint32_t page_size = 0;
 };
@@ -164,7 +166,8 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
 
   BucketTable& table_for(BucketRef& ref);
   bool seal_active();
-  void require_sound() const;  // throws ERR_POISONED
+  void require_accepting() const;  // require_writable(), and ERR_NO_SPACE
+  void require_sound() const;      // throws ERR_POISONED
   void checkpoint_all();
   void release_file() noexcept;
   Seq commit_body(const std::string& body);
@@ -208,6 +211,7 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
 
   // shared
   std::atomic<bool> poisoned_{false};
+  std::atomic<bool> checkpoint_failed_{false};  // the newest one found no space
   std::atomic<uint64_t> backlog_bytes_{
       0};  // sealed and not in the page file, unless kept for a defragmentation
   std::atomic<Seq> recycle_limit_{kSeqMax};  // a defragmentation still needs what is newer

@@ -95,7 +95,7 @@ void Update::require_key_is_no_bucket(BucketRef& ref, Bytes key) {
   if (!store_->may_nest() && !nests_) return;
   if (resolve(ref).kind(key) != NameKind::kBucket) return;
   read_value(ref, key);
-  throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, hex(key) + " is a bucket");
+  throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, quoted(key) + " is a bucket");
 }
 
 void Update::require_key_in_bucket(const BucketRef& ref, Bytes key) const {

@@ -223,7 +223,8 @@ class Run {
   }
 
   void write() {
-    BucketRef ref{.path = path()};
+    BucketRef ref;
+    ref.path = path();
     BucketPath path = ref.path;
     std::string key = name("k", 40);
     switch (random_() % 8) {
@@ -254,7 +255,8 @@ class Run {
     Update update(store_, false);
     std::vector<Change> parts;
     BucketPath top{name("b", 3)};
-    BucketRef ref{.path = top};
+    BucketRef ref;
+    ref.path = top;
     if (update.resolve(ref).exists() && random_() % 2 == 0) {
       update.delete_bucket(ref);
       parts.push_back([=](ModelBucket& root) { root.buckets.erase(top[0]); });
@@ -366,7 +368,8 @@ std::string verify(const Run& run, CrashState& state) {
   }
   if (seq > run.last_seq()) return "invented a transaction";
   if (dump(*store) != run.model_at(seq)) return "differs from the model at " + std::to_string(seq);
-  BucketRef ref{.path = {"after"}};
+  BucketRef ref;
+  ref.path = {"after"};
   store->put(ref, "crash", "x");
   listener->wait(store->submit());
   CheckReport report = store->run_check();

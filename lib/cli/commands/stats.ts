@@ -3,7 +3,7 @@
 import { open } from '../../index.ts'
 import { exitCodes, type Command } from '../command.ts'
 import { formatBytes, formatPercent } from '../format.ts'
-import { toJson, toTable } from '../output.ts'
+import { journalNote, toJson, toTable } from '../output.ts'
 
 export const stats: Command = {
   name: 'stats',
@@ -15,8 +15,9 @@ export const stats: Command = {
   run: async ({ positionals: [file = ''], output }) => {
     await using database = await open(file, { readOnly: true })
     const { ok, issues, issueCount, ...counts } = await database.check()
+    const journal = journalNote(database.stats())
     if (output.json) {
-      await output.write(toJson(counts))
+      await output.write(toJson(journal === '' ? counts : { ...counts, journal }))
     } else {
       const rows = [
         ['buckets', String(counts.bucketCount)],
@@ -28,6 +29,7 @@ export const stats: Command = {
         ['leaves filled', formatPercent(counts.leafBytesUsed, counts.leafBytes)],
       ] as const
       await output.write(toTable(rows))
+      if (journal !== '') await output.write(`${journal}\n`)
     }
     if (ok) return exitCodes.ok
     process.stderr.write(`${issueCount} issues, the first: ${issues[0]?.message ?? ''}\n`)

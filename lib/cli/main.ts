@@ -20,8 +20,8 @@ import { createOutput, endQuietlyOnBrokenPipe } from './output.ts'
 
 const commands: readonly Command[] = [info, stats, check, buckets, keys, get, put, remove, defrag]
 
-const exitCodeHelp = `Exit codes: 0 ok, 1 failed, 2 wrong usage, 4 damage was found, 5 the file is locked,
-130 interrupted.
+const exitCodeHelp = `Exit codes: 0 ok, 1 failed, 2 wrong usage, 4 damage was found,
+5 the file is locked, 130 interrupted.
 `
 
 async function version(): Promise<string> {

@@ -1,4 +1,8 @@
-// Writes until the limit of a file's size is met: limited <path> <'journal' or 'checkpoint'>
+// Writes until the limit of a file's size is met:
+//
+//   limited <path> journal      in the journal
+//   limited <path> checkpoint   in an explicit checkpoint
+//   limited <path> backlog      in background checkpoints, again and again
 //
 // Started under `ulimit -f`. Writes one line of JSON: what happened, and what was acknowledged.
 
@@ -10,7 +14,12 @@ process.on('SIGXFSZ', () => {})
 
 const codeOf = (error: unknown): string => (error as { code?: string }).code ?? String(error)
 
-const db = await open(path, { checkpointBytes: 1 << 30 })
+const db = await open(
+  path,
+  phase === 'backlog'
+    ? { checkpointBytes: 64 << 10, maxRetainedBytes: 512 << 10 }
+    : { checkpointBytes: 1 << 30 },
+)
 const bucket = db.bucket('b')
 let acknowledged = 0
 const codes: string[] = []
@@ -29,7 +38,7 @@ const large = Buffer.alloc(1 << 20, 'x')
 for (let going = true; going; acknowledged += going ? 1 : 0) {
   const value = phase === 'journal' && acknowledged === 20 ? large : small
   going = await attempt(() => bucket.put(`k${acknowledged}`, value))
-  if (phase === 'journal' || acknowledged % 10 !== 0 || !going) continue
+  if (phase !== 'checkpoint' || acknowledged % 10 !== 0 || !going) continue
   if (!(await attempt(() => db.checkpoint()))) break
 }
 const readable = bucket.count()

@@ -38,9 +38,18 @@ test('JSON survives', () => {
   expect(codec.view(...at(encoded as string))).toEqual(value)
 })
 
-test.each([undefined, () => 1, Symbol('s')])('a value without a JSON form is refused', (value) => {
+const circular: unknown[] = []
+circular.push(circular)
+const shapeless = [undefined, () => 1, Symbol('s'), 1n, circular]
+test.each(shapeless)('a value without a JSON form is refused (%#)', (value) => {
   expect(() => valueCodec('json').encode(value)).toThrow(
-    expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT' }),
+    expect.objectContaining({ code: 'ERR_CODEC' }),
+  )
+})
+
+test('bytes that are not JSON are refused', () => {
+  expect(() => valueCodec('json').copy(...at('{"cut'))).toThrow(
+    expect.objectContaining({ code: 'ERR_CODEC', cause: expect.any(SyntaxError) }),
   )
 })
 

@@ -4,6 +4,7 @@
 // the table makes sure that neither has an option the other lacks. An unknown option is an error,
 // because a misspelled one would silently do nothing.
 
+import { types } from 'node:util'
 import { HotboltError } from './errors.ts'
 
 /** Keys and values as they are given; strings mean their UTF-8 bytes. */
@@ -258,7 +259,8 @@ export const checkCountOptions = (given?: CountOptions): CountOptions => checked
 export const checkRangeOptions = (given?: RangeOptions): RangeOptions => checked(rangeRules, given)
 
 function isBytes(value: unknown): value is Bytes {
-  return typeof value === 'string' || value instanceof Uint8Array
+  // Not instanceof, which a proxy and an heir without memory would pass.
+  return typeof value === 'string' || types.isUint8Array(value)
 }
 
 function checked<Options extends object>(

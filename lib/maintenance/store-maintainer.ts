@@ -25,7 +25,8 @@ export class StoreMaintainer implements Maintainer {
       throw new HotboltError('ERR_BUSY', 'Another maintenance operation is running')
     }
     const defragmenter = new Defragmenter(this.#store, resolved)
-    const running = defragmenter.run()
+    // Begins when it is known to run: its first progress event may ask for another one.
+    const running = Promise.resolve().then(() => defragmenter.run())
     this.#defragmenter = defragmenter
     this.#running = running
     try {

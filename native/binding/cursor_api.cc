@@ -33,6 +33,7 @@ struct CursorHandle : Handle {
   void close() {
     if (done) return;
     done = true;
+    if (snapshot == nullptr) return;  // it was never attached
     if (!snapshot->closed()) note_read();
     cursor.reset();
     bucket = {};
@@ -97,8 +98,8 @@ int64_t fill(CursorHandle& handle, WritableBytes slab, uint32_t limit, uint32_t*
       if (count == 0) return -static_cast<int64_t>(size);
       break;
     }
-    memcpy(slab.data + used, key.data(), key.size());
-    memcpy(slab.data + used + key.size(), value.data(), value.size());
+    key.copy(slab.data + used, key.size());
+    value.copy(slab.data + used + key.size(), value.size());
     lengths[2 * count] = static_cast<uint32_t>(key.size());
     lengths[2 * count + 1] = static_cast<uint32_t>(value.size());
     used += size;

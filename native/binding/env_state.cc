@@ -70,6 +70,7 @@ void EnvState::on_wake(napi_env env, napi_value, void* context, void*) {
 
 void EnvState::on_cleanup(void* data) {
   auto& state = *static_cast<EnvState*>(data);
+  *state.ending_ = true;
   for (const auto& opener : state.openers_) opener->stop();
   for (const auto& store : state.stores_) store->halt();
   state.mailbox_->close();

@@ -16,6 +16,7 @@
 
 #include <node_api.h>
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -69,6 +70,8 @@ class EnvState {
   void add_store(std::shared_ptr<Store> store) { stores_.insert(std::move(store)); }
   void remove_store(const std::shared_ptr<Store>& store) { stores_.erase(store); }
   void add_opener(std::shared_ptr<Worker> worker) { openers_.insert(std::move(worker)); }
+  // Set when the environment ends: who waits for a lock gives up.
+  const std::shared_ptr<std::atomic<bool>>& ending() const { return ending_; }
   void remove_opener(const std::shared_ptr<Worker>& worker) { openers_.erase(worker); }
 
  private:
@@ -86,6 +89,7 @@ class EnvState {
   size_t work_ = 0;
   std::unordered_set<std::shared_ptr<Store>> stores_;
   std::unordered_set<std::shared_ptr<Worker>> openers_;
+  const std::shared_ptr<std::atomic<bool>> ending_ = std::make_shared<std::atomic<bool>>(false);
 };
 
 }  // namespace hotbolt

@@ -12,6 +12,14 @@ struct Task {
   napi_deferred deferred = nullptr;
 };
 
+void run(Task& task) noexcept {
+  try {
+    task.work();
+  } catch (...) {
+    task.error = current_error();
+  }
+}
+
 void settle(EnvState& state, Task& task) noexcept {
   napi_env env = state.env();
   napi_value value = nullptr;
@@ -41,18 +49,19 @@ napi_value run_task(napi_env env, Worker& worker, std::function<void()> work,
   napi_value promise;
   napi_create_promise(env, &task->deferred, &promise);
   state.begin_work();
-  bool posted = worker.post([task, mailbox = state.mailbox()]() mutable {
-    try {
-      task->work();
-    } catch (...) {
-      task->error = current_error();
-    }
-    mailbox->post([task = std::move(task)](EnvState& owner) { settle(owner, *task); });
-  });
-  if (!posted) {
+  try {
+    const bool posted = worker.post([task, mailbox = state.mailbox()]() mutable {
+      run(*task);
+      mailbox->post([task = std::move(task)](EnvState& owner) { settle(owner, *task); });
+    });
+    if (posted) return promise;
     task->error = Error(ErrorCode::ERR_CLOSED);
-    settle(state, *task);
+  } catch (const Error&) {
+    // There is no thread to be had. Rather late on this one than never: a close must release its
+    // file.
+    run(*task);
   }
+  settle(state, *task);
   return promise;
 }
 

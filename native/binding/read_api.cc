@@ -89,7 +89,7 @@ napi_value get(napi_env env, napi_callback_info info) {
       }
       return result;
     }
-    if (value) memcpy(EnvState::of(env).scratch(), value->data(), value->size());
+    if (value) value->copy(EnvState::of(env).scratch(), value->size());
     napi_create_int32(env, value ? static_cast<int32_t>(value->size()) : -1, &result);
     return result;
   });
@@ -100,7 +100,7 @@ napi_value get_into(napi_env env, napi_callback_info info) {
     auto [reader, bucket, key, target_value] = get_arguments<4>(env, info);
     WritableBytes target(env, target_value);
     std::optional<Bytes> value = look_up(env, reader, bucket, key);
-    if (value) memcpy(target.data, value->data(), std::min(target.size, value->size()));
+    if (value && target.size > 0) value->copy(target.data, target.size);
     return make_number(env, value ? double(value->size()) : -1);
   });
 }

@@ -62,6 +62,9 @@ napi_value report_object(napi_env env, const CheckReport& report) {
 napi_value setup(napi_env env, napi_callback_info info) {
   return guard(env, [&] {
     auto [error_class] = get_arguments<1>(env, info);
+    napi_valuetype type;
+    napi_typeof(env, error_class, &type);
+    if (type != napi_function) throw_argument("a class");
     EnvState::of(env).set_error_class(error_class);
     return make_undefined(env);
   });
@@ -71,15 +74,26 @@ napi_value setup(napi_env env, napi_callback_info info) {
 napi_value open(napi_env env, napi_callback_info info) {
   return guard(env, [&] {
     auto [path_value, options_value, events] = get_arguments<3>(env, info);
+    EnvState& state = EnvState::of(env);
     std::string path = get_string(env, path_value);
     StoreOptions options = get_open_options(env, options_value);
+    options.cancelled = state.ending();
     auto listener = std::make_shared<JsStoreListener>(env, events);
     auto opener = std::make_shared<Worker>();
-    EnvState& state = EnvState::of(env);
     state.add_opener(opener);
     auto store = std::make_shared<std::shared_ptr<Store>>();
-    auto work = [=] { *store = Store::open(system_files(), path, options, listener); };
+    auto failure = std::make_shared<std::optional<Error>>();
+    auto work = [=] {
+      try {
+        *store = Store::open(system_files(), path, options, listener);
+      } catch (...) {
+        *failure = current_error();
+      }
+    };
     return run_task(env, *opener, work, [=, &state](napi_env) {
+      state.remove_opener(opener);
+      opener->stop();
+      if (*failure) throw Error(**failure);
       state.add_store(*store);
       return wrap_handle(env, std::make_unique<StoreHandle>(*store, listener));
     });
@@ -99,12 +113,13 @@ napi_value close(napi_env env, napi_callback_info info) {
     auto work = [=] {
       try {
         store->run_close();
-      } catch (const Error& error) {
-        *failure = error;
+      } catch (...) {
+        *failure = current_error();
       }
     };
     return run_task(env, store->worker(), work, [=, &state](napi_env) {
       listener->release();
+      store->halt();  // its threads are idle: they end now, not when the handle is collected
       state.remove_store(store);
       if (*failure) throw Error(**failure);
       return make_undefined(env);
@@ -177,7 +192,10 @@ napi_value check(napi_env env, napi_callback_info info) {
     auto store = get_handle<StoreHandle>(env, handle).store;
     store->require_open();
     auto report = std::make_shared<CheckReport>();
-    auto work = [=] { *report = store->run_check(); };
+    // Pinned here: a defragmentation may put another file in its place before the worker gets to
+    // it.
+    auto pinned = store->view()->base;
+    auto work = [=] { *report = store->run_check(*pinned->file()); };
     return run_task(env, store->worker(), work,
                     [=](napi_env) { return report_object(env, *report); });
   });

@@ -46,6 +46,7 @@ void Defrag::prepare() {
 }
 
 void Defrag::pin() {
+  HOTBOLT_ASSERT(store_->defrag_ == nullptr && target_ != nullptr && !published_);
   pinned_ = store_->view_->base;
   covered_ = store_->covered_seq();
   store_->recycle_limit_ = covered_.load();
@@ -54,6 +55,7 @@ void Defrag::pin() {
 }
 
 void Defrag::copy() {
+  HOTBOLT_ASSERT(pinned_ != nullptr && target_ != nullptr);
   bulk_copy(*pinned_, target_, {.database_id = store_->database_id_, .journal_seq = covered_},
             options_.fill, pacer_, progress_);
   pinned_.reset();
@@ -68,6 +70,7 @@ uint64_t Defrag::backlog_bytes() const {
 }
 
 CatchUp Defrag::begin_catch_up() {
+  HOTBOLT_ASSERT(store_->defrag_.get() == this && target_ != nullptr && !published_);
   store_->seal();
   store_->submit();
   CatchUp round;
@@ -112,6 +115,7 @@ void Defrag::run_catch_up(CatchUp& round) {
 }
 
 void Defrag::publish() {
+  HOTBOLT_ASSERT(target_ != nullptr && !published_);
   pacer_.throw_if_cancelled();
   if (store_->poisoned()) throw Error(ErrorCode::ERR_POISONED);
   target_->trim();
@@ -128,6 +132,7 @@ void Defrag::publish() {
 }
 
 void Defrag::install() {
+  HOTBOLT_ASSERT(target_ != nullptr && published_ && store_->defrag_.get() == this);
   std::shared_ptr<PageFile> old = std::exchange(store_->file_, target_);
   std::vector<std::shared_ptr<const Memtable>> newer;
   for (size_t i = 1; i < store_->view_->layers.size(); i++) {
@@ -143,6 +148,7 @@ void Defrag::install() {
 }
 
 void Defrag::clean() {
+  HOTBOLT_ASSERT(target_ != nullptr && published_);
   store_->recycle_limit_ = kSeqMax;
   store_->journal_->rebind(store_->binding_of(target_->meta()));
   target_.reset();  // the store's now
@@ -152,7 +158,12 @@ void Defrag::clean() {
 
 void Defrag::abort() {
   pinned_.reset();
-  if (target_ == nullptr || published_) return;
+  if (target_ == nullptr) return;
+  if (published_) {
+    // It is the database now; the poisoned store goes on reading the old file until it is closed.
+    target_.reset();
+    return;
+  }
   store_->files_.remove(temp_path_);
   // The file has no name any more: emptied in steps so that freeing its blocks does not delay the
   // journal.

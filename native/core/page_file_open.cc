@@ -46,10 +46,11 @@ std::string random_name(FileSystem& files) {
       .with_path(path);
 }
 
-void wait_for_lock(FileSystem& files, File& file, LockKind kind, uint64_t deadline_us) {
+void wait_for_lock(FileSystem& files, File& file, LockKind kind, uint64_t deadline_us,
+                   const std::atomic<bool>* cancelled) {
   while (!file.try_lock(kind)) {
     const uint64_t now = files.now_us();
-    if (now >= deadline_us) throw_locked(file.path());
+    if (now >= deadline_us || (cancelled != nullptr && *cancelled)) throw_locked(file.path());
     files.sleep_us(std::min(kLockRetryUs, deadline_us - now));
   }
 }
@@ -65,7 +66,7 @@ std::unique_ptr<File> open_locked(FileSystem& files, const std::string& path,
     OpenMode mode;
     mode.write = !options.read_only;
     std::unique_ptr<File> file = files.open(path, mode);
-    wait_for_lock(files, *file, kind, deadline_us);
+    wait_for_lock(files, *file, kind, deadline_us, options.cancelled.get());
     const std::optional<FileStatus> current = files.status(path);
     if (current && current->same_inode(file->status())) return file;
   }

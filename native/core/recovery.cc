@@ -62,9 +62,10 @@ bool is_temporary_name(const std::string& database_name, const std::string& name
 void Recovery::run(Store& store) {
   const StoreOptions& options = store.options_;
   FileSystem& files = store.files_;
-  store.file_ =
-      PageFile::open(files, store.path_,
-                     {.read_only = options.read_only, .lock_timeout_us = options.lock_timeout_us});
+  store.file_ = PageFile::open(files, store.path_,
+                               {.read_only = options.read_only,
+                                .lock_timeout_us = options.lock_timeout_us,
+                                .cancelled = options.cancelled});
   if (!options.read_only) remove_stale_temporaries(files, store.path_);
 
   Meta meta = store.file_->meta();

@@ -57,6 +57,8 @@ void Store::halt() noexcept {
   copier_.stop();
   worker_.stop();
   if (journal_ != nullptr) journal_->stop();
+  // They hold each other.
+  const std::shared_ptr<Defrag> defrag = std::move(defrag_);
 }
 
 void Store::begin_close() {
@@ -97,7 +99,7 @@ void Store::run_close() {
       checkpoint_all();
       journal_->remove_all();
     }
-  } catch (const Error&) {
+  } catch (...) {
     release_file();
     throw;
   }
@@ -316,9 +318,10 @@ void Store::install(std::vector<std::shared_ptr<const Memtable>> sealed,
   view->layers.push_back(active_);
   for (auto& memtable : sealed) view->layers.push_back(std::move(memtable));
   view->base = std::move(base);
-  discard(std::exchange(view_, std::move(view)));
+  std::shared_ptr<const View> old = std::exchange(view_, std::move(view));
   structure_version_++;
   update_backlog();
+  discard(std::move(old));
 }
 
 // A foreign file is taken to nest buckets until its pages have been looked at.
@@ -396,14 +399,27 @@ void Store::finish_checkpoint(Checkpoint& checkpoint) {
 }
 
 // `this` outlives the tasks: the destructor drains the workers first.
-void Store::discard(std::shared_ptr<const void> garbage) {
-  worker_.post([this, garbage = std::move(garbage)]() mutable {
-    garbage.reset();
-    std::unique_lock lock(mutex_);
-    bool has_old_files = !old_files_.empty();
-    lock.unlock();
-    if (has_old_files) copier_.post([this] { retire_old_files(); });
-  });
+void Store::discard(std::shared_ptr<const void> garbage) noexcept {
+  try {
+    worker_.post([this, garbage = std::move(garbage)]() mutable {
+      garbage.reset();
+      post_retirement();
+    });
+  } catch (const Error&) {
+    // No thread could be started: the garbage was freed here, on the way out.
+  }
+}
+
+void Store::post_retirement() noexcept {
+  {
+    std::lock_guard lock(mutex_);
+    if (old_files_.empty()) return;
+  }
+  try {
+    copier_.post([this] { retire_old_files(); });
+  } catch (const Error&) {
+    // The next garbage tries again.
+  }
 }
 
 void Store::retire_old_files() noexcept {
@@ -429,10 +445,10 @@ void Store::retire_old_files() noexcept {
 
 // --- Store: the rest ---
 
-CheckReport Store::run_check() {
-  auto base = file_->begin_read();
-  if (!file_->freelist_loaded()) return check(*base, nullptr);
-  std::vector<uint64_t> free_ids = file_->freelist().all_ids();
+CheckReport Store::run_check(PageFile& file) {
+  auto base = file.begin_read();
+  if (!file.freelist_loaded()) return check(*base, nullptr);
+  std::vector<uint64_t> free_ids = file.freelist().all_ids();
   return check(*base, &free_ids);
 }
 

@@ -36,6 +36,7 @@ struct StoreOptions {
   uint32_t mode = 0600;
   uint32_t page_size = 0;  // of a new file; 0: 4096
   uint64_t lock_timeout_us = 0;
+  std::shared_ptr<const std::atomic<bool>> cancelled;  // ends the wait for a lock; may be null
   JournalOptions journal;
   uint64_t checkpoint_bytes = 32 << 20;
   uint64_t retained_bytes_max = 256 << 20;
@@ -135,7 +136,7 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
 
   // --- worker ---
   void run_checkpoint(Checkpoint& checkpoint);
-  CheckReport run_check();
+  CheckReport run_check(PageFile& file);  // Requires: a reader that was opened on it is held
   // Checkpoints, removes the journal, releases the file. Throws ERR_POISONED after releasing it if
   // the store was poisoned.
   void run_close();
@@ -176,7 +177,8 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   void apply(Bytes body, Seq seq);
   void install(std::vector<std::shared_ptr<const Memtable>> sealed,
                std::shared_ptr<const ReadTx> base);
-  void discard(std::shared_ptr<const void> garbage);
+  void discard(std::shared_ptr<const void> garbage) noexcept;
+  void post_retirement() noexcept;
   Seq pinned_seq() const { return pins_.empty() ? 0 : pins_.rbegin()->first; }
   void forget(Snapshot& snapshot) noexcept;
   JournalBinding binding_of(const Meta& meta) const;

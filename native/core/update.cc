@@ -110,10 +110,8 @@ void Update::put(BucketRef& ref, Bytes key, Bytes value) {
   require_key_in_bucket(ref, key);
   require_value(value);
   require_key_is_no_bucket(ref, key);
-  if (ref.writer_id != id_) {
-    require_path(ref.path);
-    ref.writer_id = id_;
-  }
+  if (!path_is_proven(ref)) require_path(ref.path);
+  ref.writer_id = id_;
   if (ref.path.size() > 1) nests_ = true;
   ops_.put(ref.path, key, value);
 }
@@ -121,10 +119,11 @@ void Update::put(BucketRef& ref, Bytes key, Bytes value) {
 void Update::remove(BucketRef& ref, Bytes key) {
   require_key_in_bucket(ref, key);
   require_key_is_no_bucket(ref, key);
-  if (ref.writer_id != id_) {
+  if (!path_is_proven(ref)) {
+    read_bucket(ref);
     if (!resolve(ref).exists()) return;
-    ref.writer_id = id_;
   }
+  ref.writer_id = id_;
   ops_.remove(ref.path, key);
 }
 
@@ -151,6 +150,7 @@ void Update::delete_bucket(const BucketRef& ref) {
   index();
   require_bucket({view_, seq_}, parent, ref.path.back());
   ops_.delete_bucket(parent, ref.path.back());
+  deletes_ = true;
 }
 
 void Update::set_sequence(BucketRef& ref, uint64_t value) {
@@ -225,7 +225,11 @@ std::optional<Seq> Update::commit() {
   require_open();
   std::optional<Seq> seq;
   try {
-    bool moved = store_->last_seq() != seq_;
+    const bool moved = store_->last_seq() != seq_;
+    // What does not apply must not reach the journal: it could not be replayed. An update that
+    // deletes buckets can make its own operations contradict each other, so that is proven once
+    // more.
+    if (deletes_ && !moved) HOTBOLT_ASSERT(still_applies());
     if (!moved || (still_reads_the_same() && still_applies())) {
       // From here on the snapshot pins nothing: versions may be replaced in place.
       snapshot_->close();

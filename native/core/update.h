@@ -56,6 +56,8 @@ class Update {
     bool reverse = false;
   };
   void require_open() const;
+  // Once proven, a path stays one unless the update deletes buckets, whose names keys may take.
+  bool path_is_proven(const BucketRef& ref) const { return ref.writer_id == id_ && !deletes_; }
   void require_path(const BucketPath& path);
   void require_key_is_no_bucket(BucketRef& ref, Bytes key);
   void require_key_in_bucket(const BucketRef& ref, Bytes key) const;
@@ -74,6 +76,7 @@ class Update {
   std::vector<Read> reads_;
   std::vector<BucketPath> paths_;  // that were read, one for each change of bucket
   bool nests_ = false;
+  bool deletes_ = false;  // buckets
 
   std::shared_ptr<Memtable> own_;  // made by the first read after a write
   View view_;

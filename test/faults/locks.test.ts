@@ -1,13 +1,20 @@
 // Who may have a file open at the same time: one for writing, or any number for reading.
 
 import { readdirSync, readlinkSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { open } from '../../lib/index.ts'
 import { Child } from '../support/child.ts'
 import { expectRefusal } from '../support/refusal.ts'
 import { describeIf } from '../support/tools.ts'
-import { holdDefragAt, sharedJudge, smallPages, withDatabase } from '../support/with-database.ts'
+import {
+  holdDefragAt,
+  inDirectory,
+  sharedJudge,
+  smallPages,
+  withDatabase,
+} from '../support/with-database.ts'
 
 /** Long enough for a slow machine; a test that has to wait so long has failed. */
 const patienceMs = 30_000
@@ -215,3 +222,14 @@ test(
     }
   }),
 )
+
+test('opening leaves no threads behind', () =>
+  inDirectory(async (directory) => {
+    const threads = async (): Promise<number> => (await readdir('/proc/self/task')).length
+    const path = join(directory, 'data.db')
+    await (await open(path)).close()
+    const before = await threads()
+    for (let n = 0; n < 40; n++) await (await open(path)).close()
+    for (let n = 0; n < 40; n++) await open(directory).catch(() => {})
+    expect(await threads()).toBeLessThan(before + 10)
+  }))

@@ -372,12 +372,12 @@ std::string verify(const Run& run, CrashState& state) {
   ref.path = {"after"};
   store->put(ref, "crash", "x");
   listener->wait(store->submit());
-  CheckReport report = store->run_check();
+  CheckReport report = store->run_check(*store->view()->base->file());
   if (!report.ok()) return "check: " + report.issues.front().message;
   close_store(store);
   if (state.files->paths() != std::vector<std::string>{kPath}) return "leaves files behind";
   store = Store::open(*state.files, kPath, small_options(), listener);
-  report = store->run_check();
+  report = store->run_check(*store->view()->base->file());
   if (!report.ok()) return "check after close: " + report.issues.front().message;
   ModelBucket expected = run.model_at(seq);
   expected.buckets["after"].values["crash"] = "x";

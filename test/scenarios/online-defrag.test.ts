@@ -241,6 +241,34 @@ describe.each(everywhere)('while the defragmentation stands at %s', (point) => {
   )
 
   test(
+    'one that is started from the first one\'s progress gets ERR_BUSY',
+    withDatabase(async ({ db }) => {
+      await db.bucket('b').put('k', 'v')
+      const nested: Promise<string | undefined>[] = []
+      await db.defrag({ onProgress: () => nested.push(codeOf(() => db.defrag())) })
+      expect(nested.length).toBeGreaterThan(0)
+      expect(new Set(await Promise.all(nested))).toEqual(new Set(['ERR_BUSY']))
+    }),
+  )
+
+  test(
+    'the check never takes one file for the other',
+    withDatabase(async ({ db }) => {
+      for (let n = 0; n < 300; n++) void db.bucket('b').put(`k${n}`, Buffer.alloc(500))
+      await db.checkpoint()
+      for (let round = 0; round < 10; round++) {
+        let going = true
+        const defrag = db.defrag().finally(() => (going = false))
+        while (going) {
+          const reports = await Promise.all(Array.from({ length: 20 }, () => db.check()))
+          expect(reports.flatMap((report) => report.issues)).toEqual([])
+        }
+        await defrag
+      }
+    }),
+  )
+
+  test(
     'a second one gets ERR_BUSY',
     withPair(async (pair) => {
       await pair.fill(100)

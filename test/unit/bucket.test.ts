@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Bucket, Bytes, RangeOptions } from '../../lib/index.ts'
 import { ModelBucket } from '../support/model.ts'
-import { codeOf, smallPages, withDatabase } from '../support/with-database.ts'
+import { codeOf, refusalOf, smallPages, withDatabase } from '../support/with-database.ts'
 
 const keyBytesMax = 32_768
 const text = (value: Buffer | undefined): string | undefined => value?.toString()
@@ -202,7 +202,7 @@ describe('codecs', () => {
     withDatabase(async ({ db }) => {
       const bucket = db.bucket('b', { value: 'json' })
       const code = await codeOf(() => bucket.put('k', undefined))
-      expect(code).toBe('ERR_INVALID_ARGUMENT')
+      expect(code).toBe('ERR_CODEC')
       expect(bucket.exists).toBe(false)
     }),
   )
@@ -447,3 +447,18 @@ describe('buckets', () => {
     }),
   )
 })
+
+const notBytes: [string, unknown][] = [
+  ['a proxy', new Proxy(new Uint8Array(3), {})],
+  ['an heir of Uint8Array', Object.create(Uint8Array.prototype)],
+]
+test.each(notBytes)('%s is no bound of a range', (_, value) =>
+  withDatabase(({ db }) => {
+    const bound = value as Uint8Array
+    const bucket = db.bucket('b')
+    expect(refusalOf(() => [...bucket.range({ gte: bound })])).toBe('ERR_INVALID_ARGUMENT')
+    expect(refusalOf(() => [...bucket.keys({ prefix: bound })])).toBe('ERR_INVALID_ARGUMENT')
+    expect(refusalOf(() => bucket.get(bound))).toBe('ERR_INVALID_ARGUMENT')
+    return Promise.resolve()
+  })(),
+)

@@ -1,7 +1,7 @@
 // Updates: atomic, isolated, one at a time; asynchronous ones are run again after a conflict.
 
 import { describe, expect, test } from 'vitest'
-import type { Database, Transaction } from '../../lib/index.ts'
+import type { Database, Transaction, TransactionBucket } from '../../lib/index.ts'
 import { hashOf } from '../support/model.ts'
 import { codeOf, refusalOf, smallPages, withDatabase } from '../support/with-database.ts'
 
@@ -317,6 +317,68 @@ describe('updates among each other', () => {
     }),
   )
 })
+
+describe('a bucket that an update deletes', () => {
+  const writes: [string, (inner: TransactionBucket) => void][] = [
+    ['put', (inner) => inner.put('k2', 'v')],
+    ['setSequence', (inner) => inner.setSequence(2n)],
+    ['createBucket', (inner) => inner.createBucket('c')],
+  ]
+  test.each(writes)('and a key takes the name of, cannot be written to: %s', (_, write) =>
+    withDatabase(async ({ db }) => {
+      await db.bucket('before').put('k', 'v')
+      const update = db.update((tx) => {
+        const outer = tx.bucket('a')
+        const inner = outer.bucket('b')
+        inner.put('k', 'v')
+        outer.deleteBucket('b')
+        outer.put('b', 'x')
+        write(inner)
+      })
+      expect(await codeOf(() => update)).toBe('ERR_INCOMPATIBLE_VALUE')
+      expect(db.bucket('a').exists).toBe(false)
+      await db.bucket('after').put('k', 'v')
+    })(),
+  )
+
+  test(
+    'and a key takes the name of, has nothing to delete or list',
+    withDatabase(async ({ db }) => {
+      await db.update((tx) => {
+        const outer = tx.bucket('a')
+        const inner = outer.bucket('b')
+        inner.put('k', 'v')
+        outer.deleteBucket('b')
+        outer.put('b', 'x')
+        inner.delete('k')
+        expect([...inner.range()]).toEqual([])
+        expect([...outer.keys()].map(String)).toEqual(['b'])
+      })
+    }),
+  )
+})
+
+test(
+  'a deletion in a bucket that did not exist is a read of that',
+  withDatabase(async ({ db }) => {
+    const seen = gate()
+    const go = gate()
+    let runs = 0
+    const update = db.update(async (tx) => {
+      runs++
+      tx.bucket('missing').delete('k')
+      tx.bucket('c').put('x', 'tx')
+      seen.open()
+      await go.opened
+    })
+    await seen.opened
+    await db.bucket('missing').put('k', 'other')
+    go.open()
+    await update
+    expect(runs).toBe(2)
+    expect(db.bucket('missing').has('k')).toBe(false)
+  }),
+)
 
 describe('a transaction that has ended', () => {
   test(

@@ -241,7 +241,7 @@ describe.each(everywhere)('while the defragmentation stands at %s', (point) => {
   )
 
   test(
-    'one that is started from the first one\'s progress gets ERR_BUSY',
+    "one that is started from the first one's progress gets ERR_BUSY",
     withDatabase(async ({ db }) => {
       await db.bucket('b').put('k', 'v')
       const nested: Promise<string | undefined>[] = []

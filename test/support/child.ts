@@ -9,6 +9,7 @@ import { once } from 'node:events'
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { Worker } from 'node:worker_threads'
 
 import { repositoryRoot } from '../oracle/root.ts'
 
@@ -28,6 +29,11 @@ function compiled(name: string): string {
     throw new Error('The compiled children are missing or old: run `npm run build:ts`')
   }
   return path
+}
+
+/** A module of test/children as a worker thread of this process. */
+export function startThread(name: string, workerData: unknown): Worker {
+  return new Worker(compiled(name), { workerData })
 }
 
 export interface ChildOptions {

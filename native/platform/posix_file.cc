@@ -99,7 +99,16 @@ class PosixMapping final : public Mapping {
     data_ = static_cast<const char*>(data);
     size_ = size;
   }
-  ~PosixMapping() override { ::munmap(const_cast<char*>(data_), size_); }
+  // In steps, from the end: a munmap of gigabytes holds the process's address space for tens of
+  // milliseconds, in which no other thread can allocate.
+  ~PosixMapping() override {
+    constexpr uint64_t kStepBytes = 8 << 20;
+    for (uint64_t left = size_; left > 0;) {
+      const uint64_t step = (left - 1) % kStepBytes + 1;
+      left -= step;
+      ::munmap(const_cast<char*>(data_) + left, step);
+    }
+  }
 };
 
 class PosixFile final : public File {

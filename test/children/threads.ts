@@ -1,4 +1,5 @@
-// A worker thread of a test, told by `workerData` what to be in the middle of when it is terminated:
+// A worker thread of a test, told by `workerData` what to be in the middle of when it is
+// terminated:
 //
 //   defrag   a defragmentation that is being held; says 'held' then
 //   lock     an open() that waits for a lock; says 'waiting' just before

@@ -1,5 +1,5 @@
-// Worker threads that are terminated in the middle of things: nothing acknowledged is lost, and nothing
-// of theirs stays behind in the process that goes on.
+// Worker threads that are terminated in the middle of things: nothing acknowledged is lost, and
+// nothing of theirs stays behind in the process that goes on.
 
 import { once } from 'node:events'
 import { join } from 'node:path'

@@ -1,0 +1,139 @@
+// The half of the store that works in the background: sealing memtables, merging them into the page
+// file, and letting go of what is replaced. See store.h.
+#include "core/defrag.h"
+#include "core/store.h"
+
+namespace hotbolt {
+
+void Store::install(std::vector<std::shared_ptr<const Memtable>> sealed,
+                    std::shared_ptr<const ReadTx> base) {
+  auto view = std::make_shared<View>();
+  view->layers.push_back(active_);
+  for (auto& memtable : sealed) view->layers.push_back(std::move(memtable));
+  view->base = std::move(base);
+  std::shared_ptr<const View> old = std::exchange(view_, std::move(view));
+  structure_version_++;
+  update_backlog();
+  discard(std::move(old));
+}
+
+// A foreign file is taken to nest buckets until its pages have been looked at.
+void Store::forget_nesting() {
+  const auto& mark = view_->base->meta().mark;
+  may_nest_ = !(mark && mark->is_flat);
+  for (const auto& memtable : view_->layers)
+    may_nest_ = may_nest_ || memtable->has_nested_buckets();
+}
+
+bool Store::seal() {
+  require_open();
+  return seal_active();
+}
+
+bool Store::seal_active() {
+  if (active_->empty()) return false;
+  active_->seal(last_seq_);
+  std::vector<std::shared_ptr<const Memtable>> sealed = view_->layers;
+  active_ = std::make_shared<Memtable>();
+  install(std::move(sealed), view_->base);
+  return true;
+}
+
+void Store::update_backlog() {
+  uint64_t bytes = 0;
+  for (size_t i = 1; i < view_->layers.size(); i++) bytes += view_->layers[i]->bytes();
+  if (defrag_ != nullptr) bytes -= std::min(bytes, options_.retained_bytes_max);
+  backlog_bytes_ = bytes;
+}
+
+std::unique_ptr<Checkpoint> Store::begin_checkpoint() {
+  require_open();
+  if (view_->layers.size() < 2) return nullptr;
+  auto checkpoint = std::make_unique<Checkpoint>();
+  checkpoint->memtables.assign(view_->layers.begin() + 1, view_->layers.end());
+  checkpoint->file = file_;
+  checkpoint->covered = checkpoint->memtables.front()->last_seq();
+  for (const auto& memtable : checkpoint->memtables) checkpoint->bytes += memtable->bytes();
+  return checkpoint;
+}
+
+void Store::run_checkpoint(Checkpoint& checkpoint) {
+  if (poisoned_) throw Error(ErrorCode::ERR_POISONED);
+  std::vector<const Memtable*> pointers;
+  for (const auto& memtable : checkpoint.memtables) pointers.push_back(memtable.get());
+  try {
+    WriteTx tx(checkpoint.file, pacer_, {});
+    tx.apply(pointers);
+    Meta meta = tx.commit({.database_id = database_id_, .journal_seq = checkpoint.covered});
+    checkpoint.result = checkpoint.file->begin_read();
+    journal_->rebind(binding_of(meta));
+    checkpoint_failed_ = false;
+    journal_->recycle(std::min(checkpoint.covered, recycle_limit_.load()));
+  } catch (const Error& error) {
+    checkpoint_failed_ = error.code() == ErrorCode::ERR_NO_SPACE;
+    // A disk that is full leaves the file as it was; everything else that fails here is final.
+    if (error.code() != ErrorCode::ERR_NO_SPACE && error.code() != ErrorCode::ERR_ABORTED)
+      poison(error);
+    throw;
+  }
+}
+
+void Store::finish_checkpoint(Checkpoint& checkpoint) {
+  if (closing_) return;
+  HOTBOLT_ASSERT(checkpoint.file == file_);
+  std::vector<std::shared_ptr<const Memtable>> newer;
+  for (size_t i = 1; i < view_->layers.size(); i++) {
+    if (view_->layers[i]->last_seq() > checkpoint.covered) newer.push_back(view_->layers[i]);
+  }
+  install(std::move(newer), std::move(checkpoint.result));
+  forget_nesting();
+  discard(std::make_shared<std::vector<std::shared_ptr<const Memtable>>>(
+      std::move(checkpoint.memtables)));
+}
+
+// `this` outlives the tasks: the destructor drains the workers first.
+void Store::discard(std::shared_ptr<const void> garbage) noexcept {
+  try {
+    worker_.post([this, garbage = std::move(garbage)]() mutable {
+      garbage.reset();
+      post_retirement();
+    });
+  } catch (const Error&) {
+    // No thread could be started: the garbage was freed here, on the way out.
+  }
+}
+
+void Store::post_retirement() noexcept {
+  {
+    std::lock_guard lock(mutex_);
+    if (old_files_.empty()) return;
+  }
+  try {
+    copier_.post([this] { retire_old_files(); });
+  } catch (const Error&) {
+    // The next garbage tries again.
+  }
+}
+
+void Store::retire_old_files() noexcept {
+  for (;;) {
+    std::shared_ptr<PageFile> idle;
+    {
+      std::lock_guard lock(mutex_);
+      for (auto& file : old_files_) {
+        if (file->readers().count() == 0) idle = file;
+      }
+    }
+    if (idle == nullptr) return;
+    try {
+      idle->retire(retire_pacer_);
+    } catch (const Error&) {
+      // The inode has no name any more: whatever could not be emptied is freed by the kernel at the
+      // last close.
+    }
+    std::lock_guard lock(mutex_);
+    std::erase(old_files_, idle);
+  }
+}
+
+}  // namespace hotbolt

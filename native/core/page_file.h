@@ -80,7 +80,7 @@ inline uint64_t ReadTx::run_length(PageId id) const { return run(id).size() >> p
 struct PageFileOptions {
   bool read_only = false;
   uint64_t lock_timeout_us = 0;  // how long to wait for another holder of the lock
-  std::shared_ptr<const std::atomic<bool>> cancelled;  // ends that wait; may be null
+  std::shared_ptr<const std::atomic<bool>> cancelled{};  // ends that wait; may be null
 };
 
 class PageFile : public std::enable_shared_from_this<PageFile> {

@@ -36,7 +36,7 @@ struct StoreOptions {
   uint32_t mode = 0600;
   uint32_t page_size = 0;  // of a new file; 0: 4096
   uint64_t lock_timeout_us = 0;
-  std::shared_ptr<const std::atomic<bool>> cancelled;  // ends the wait for a lock; may be null
+  std::shared_ptr<const std::atomic<bool>> cancelled{};  // ends the wait for a lock; may be null
   JournalOptions journal;
   uint64_t checkpoint_bytes = 32 << 20;
   uint64_t retained_bytes_max = 256 << 20;

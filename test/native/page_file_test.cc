@@ -141,10 +141,12 @@ TEST("one writer or many readers: the lock excludes the others at once or after 
   const std::string path = folder.path("data.db");
   auto writer = folder.open(image);
   EXPECT_THROWS_CODE(ErrorCode::ERR_LOCKED, PageFile::open(system_files(), path, {}));
-  EXPECT_THROWS_CODE(ErrorCode::ERR_LOCKED, PageFile::open(system_files(), path, {true, 15'000}));
+  EXPECT_THROWS_CODE(
+      ErrorCode::ERR_LOCKED,
+      PageFile::open(system_files(), path, {.read_only = true, .lock_timeout_us = 15'000}));
   writer.reset();
-  const auto reader = PageFile::open(system_files(), path, {true, 0});
-  const auto another = PageFile::open(system_files(), path, {true, 0});
+  const auto reader = PageFile::open(system_files(), path, {.read_only = true});
+  const auto another = PageFile::open(system_files(), path, {.read_only = true});
   EXPECT_THROWS_CODE(ErrorCode::ERR_LOCKED, PageFile::open(system_files(), path, {}));
 }
 
@@ -158,7 +160,7 @@ TEST("a file that was renamed into place while the lock was awaited is the one t
     system_files().rename(folder.write("new.db", image.bytes()), path);
     old_file.reset();
   });
-  const auto file = PageFile::open(system_files(), path, {false, 10'000'000});
+  const auto file = PageFile::open(system_files(), path, {.lock_timeout_us = 10'000'000});
   defragmentation.join();
   EXPECT_EQ(value(file->meta().txid), 8);
 }
@@ -170,7 +172,7 @@ TEST("a read-only open of a write-protected file writes nothing") {
   const std::string path = folder.path("data.db");
   std::filesystem::permissions(path, std::filesystem::perms::owner_read);
   const auto before = std::filesystem::last_write_time(path);
-  const auto file = PageFile::open(system_files(), path, {true, 0});
+  const auto file = PageFile::open(system_files(), path, {.read_only = true});
   file->load_freelist();
   EXPECT_TRUE(check(*file->begin_read(), nullptr).ok());
   EXPECT_TRUE(std::filesystem::last_write_time(path) == before);

@@ -45,7 +45,12 @@ function printable(bytes: Uint8Array): string | undefined {
 
 /** What formatKey() prints: 0x and digits, or text. With `hex`: digits, after 0x if one likes. */
 export function parseKey(text: string, hex: boolean): Buffer {
-  if (!hex && !/^0x([0-9a-f]{2})+$/i.test(text)) return Buffer.from(text)
+  return parseValue(text, hex || /^0x([0-9a-f]{2})+$/i.test(text))
+}
+
+/** With `hex`: digits, after 0x if one likes; else the text as it is. */
+export function parseValue(text: string, hex: boolean): Buffer {
+  if (!hex) return Buffer.from(text)
   const digits = text.replace(/^0x/i, '')
   if (/^([0-9a-f]{2})*$/i.test(digits)) return Buffer.from(digits, 'hex')
   throw new UsageError(`Expected pairs of hex digits, got "${text}"`)

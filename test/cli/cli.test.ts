@@ -72,6 +72,10 @@ test('what is put can be got, listed and deleted, in nested buckets too', () =>
     expect(await hotbolt('put', path, 'a/b', 'key', 'value')).toMatchObject({ code: 0 })
     expect(await hotbolt('get', path, 'a/b', 'key')).toMatchObject({ code: 0, out: 'value' })
     expect(lines((await hotbolt('keys', path, 'a/b', '--values')).out)).toEqual(['key\tvalue'])
+    // A value is what it is; only keys and names are read as they are printed.
+    expect(await hotbolt('put', path, 'a/b', '0x00ff', '0x6162')).toMatchObject({ code: 0 })
+    expect(await hotbolt('get', path, 'a/b', '0x00ff')).toMatchObject({ code: 0, out: '0x6162' })
+    expect(await hotbolt('delete', path, 'a/b', '0x00ff')).toMatchObject({ code: 0 })
     expect(await hotbolt('delete', path, 'a/b', 'key')).toMatchObject({ code: 0 })
     expect(await hotbolt('get', path, 'a/b', 'key')).toMatchObject({ code: 1, out: '' })
   }))

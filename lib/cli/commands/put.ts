@@ -5,7 +5,7 @@ import { open } from '../../index.ts'
 import { bucketArguments, bucketOptionHelp, bucketOptions, findBucket } from '../bucket-path.ts'
 import { requireRest } from '../bucket-path.ts'
 import { exitCodes, type Command } from '../command.ts'
-import { parseKey } from '../format.ts'
+import { parseKey, parseValue } from '../format.ts'
 import { toJson } from '../output.ts'
 
 export const put: Command = {
@@ -19,7 +19,7 @@ export const put: Command = {
     const { path, rest, hex } = bucketArguments(given, values)
     requireRest(rest, ['key', 'value'])
     const key = parseKey(rest[0] ?? '', hex)
-    const value = rest[1] === '-' ? await buffer(process.stdin) : parseKey(rest[1] ?? '', hex)
+    const value = rest[1] === '-' ? await buffer(process.stdin) : parseValue(rest[1] ?? '', hex)
     await using database = await open(file, { create: values['create'] === true })
     await findBucket(database, path).put(key, value)
     if (output.json) await output.write(toJson({ bytes: value.length }))

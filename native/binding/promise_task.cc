@@ -65,12 +65,4 @@ napi_value run_task(napi_env env, Worker& worker, std::function<void()> work,
   return promise;
 }
 
-napi_value rejected_promise(napi_env env, const Error& error) {
-  napi_deferred deferred;
-  napi_value promise;
-  napi_create_promise(env, &deferred, &promise);
-  napi_reject_deferred(env, deferred, EnvState::of(env).make_error(error));
-  return promise;
-}
-
 }  // namespace hotbolt

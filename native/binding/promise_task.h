@@ -12,6 +12,4 @@ namespace hotbolt {
 napi_value run_task(napi_env env, Worker& worker, std::function<void()> work,
                     std::function<napi_value(napi_env)> finish);
 
-napi_value rejected_promise(napi_env env, const Error& error);
-
 }  // namespace hotbolt

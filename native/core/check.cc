@@ -6,13 +6,12 @@
 #include <utility>
 
 #include "core/bucket.h"
+#include "core/op.h"
 #include "core/page_set.h"
 
 namespace hotbolt {
 namespace {
 
-constexpr size_t kKeySizeMax = 32768;
-constexpr uint64_t kValueSizeMax = 0x7FFFFFFE;
 // A commit may be writing a meta while it is read; that lasts microseconds.
 constexpr int kMetaReadsMax = 5;
 

@@ -98,7 +98,6 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   std::shared_ptr<const View> view() const { return view_; }
   std::shared_ptr<Snapshot> snapshot();
   uint64_t id() const { return id_; }
-  uint64_t structure_version() const { return structure_version_; }
 
   // --- owner: writes; each is a transaction; returns its sequence number ---
   Seq put(BucketRef& bucket, Bytes key, Bytes value);
@@ -115,7 +114,6 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   void add_update(class Update* update) { updates_.insert(update); }
   void remove_update(Update* update) { updates_.erase(update); }
   bool may_nest() const { return may_nest_; }
-  void note_nested() { may_nest_ = true; }
   void require_writable() const;  // throws ERR_READ_ONLY, ERR_POISONED, ERR_CLOSED
   void require_open() const {
     if (closing_) throw Error(ErrorCode::ERR_CLOSED);
@@ -152,7 +150,6 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   FileSystem& files() { return files_; }
   const std::string& path() const { return path_; }
   const StoreOptions& options() const { return options_; }
-  std::shared_ptr<SyncLatency> latency() const { return latency_; }
 
  private:
   friend class Defrag;

@@ -53,11 +53,6 @@ void Worker::stop() {
   if (ending.joinable()) ending.join();
 }
 
-bool Worker::idle() const {
-  std::lock_guard lock(mutex_);
-  return tasks_.empty() && !busy_;
-}
-
 void Worker::run() {
   if (priority_ == Priority::kBackground) lower_thread_priority();
   std::unique_lock lock(mutex_);
@@ -66,12 +61,10 @@ void Worker::run() {
     if (tasks_.empty()) break;
     std::function<void()> task = std::move(tasks_.front());
     tasks_.pop_front();
-    busy_ = true;
     lock.unlock();
     task();
-    task = nullptr;  // what the task holds is released before the worker counts as idle
+    task = nullptr;  // what the task holds is released outside the lock
     lock.lock();
-    busy_ = false;
   }
   running_ = false;
 }

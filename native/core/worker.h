@@ -25,18 +25,16 @@ class Worker {
   bool post(std::function<void()> task);
   // Runs what is queued, then ends the thread. May be called twice; not from a task.
   void stop();
-  bool idle() const;
 
  private:
   void start();
   void run();
   const Priority priority_;
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::function<void()>> tasks_;
   std::thread thread_;
   bool running_ = false;  // the thread is inside run()
-  bool busy_ = false;     // a task is being executed
   bool stopping_ = false;
 };
 

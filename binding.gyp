@@ -24,7 +24,8 @@
           ],
         }],
         ['OS=="linux"', {
-          'ldflags': ['-Wl,-z,relro,-z,now', '-pthread'],
+          # Never unloaded: our handler of SIGBUS stays installed when the last environment ends.
+          'ldflags': ['-Wl,-z,relro,-z,now', '-Wl,-z,noexecstack', '-Wl,-z,nodelete', '-pthread'],
         }],
         ['OS=="mac"', {
           'xcode_settings': {

@@ -105,6 +105,7 @@ int64_t fill(CursorHandle& handle, WritableBytes slab, uint32_t limit, uint32_t*
     used += size;
     count++;
   }
+  handle.bucket.require_intact();
   if (count > 0 && handle.update != nullptr) {
     handle.reached.assign(slab.data + used - lengths[2 * count - 1] - lengths[2 * count - 2],
                           lengths[2 * count - 2]);

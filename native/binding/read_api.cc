@@ -29,15 +29,20 @@ void note_bucket_read(Handle& reader, const BucketRef& ref) {
   if (reader.tag == HandleTag::kUpdate) static_cast<UpdateHandle&>(reader).update->read_bucket(ref);
 }
 
-std::optional<Bytes> look_up(napi_env env, napi_value reader_value, napi_value bucket_value,
-                             napi_value key_value) {
+struct Found {
+  const BucketView& bucket;
+  std::optional<Bytes> value;
+};
+
+Found look_up(napi_env env, napi_value reader_value, napi_value bucket_value,
+              napi_value key_value) {
   Handle& reader = any_handle(env, reader_value);
   BucketRef& ref = get_handle<BucketHandle>(env, bucket_value).ref;
   BytesArgument key(env, key_value);
   const BucketView& bucket = resolve(reader, ref);
   note_value_read(reader, ref, key.bytes());
-  if (key.bytes().empty()) return std::nullopt;
-  return bucket.get(key.bytes());
+  if (key.bytes().empty()) return {bucket, std::nullopt};
+  return {bucket, bucket.get(key.bytes())};
 }
 
 }  // namespace
@@ -81,15 +86,17 @@ napi_value close_snapshot(napi_env env, napi_callback_info info) {
 napi_value get(napi_env env, napi_callback_info info) {
   return guard(env, [&] {
     auto [reader, bucket, key] = get_arguments<3>(env, info);
-    std::optional<Bytes> value = look_up(env, reader, bucket, key);
+    const auto& [view, value] = look_up(env, reader, bucket, key);
     napi_value result;
     if (value && value->size() > EnvState::kScratchBytes) {
       if (napi_create_buffer_copy(env, value->size(), value->data(), nullptr, &result) != napi_ok) {
         throw Error(ErrorCode::ERR_OUT_OF_MEMORY);
       }
+      view.require_intact();
       return result;
     }
     if (value) value->copy(EnvState::of(env).scratch(), value->size());
+    view.require_intact();
     napi_create_int32(env, value ? static_cast<int32_t>(value->size()) : -1, &result);
     return result;
   });
@@ -99,8 +106,9 @@ napi_value get_into(napi_env env, napi_callback_info info) {
   return guard(env, [&] {
     auto [reader, bucket, key, target_value] = get_arguments<4>(env, info);
     WritableBytes target(env, target_value);
-    std::optional<Bytes> value = look_up(env, reader, bucket, key);
+    const auto& [view, value] = look_up(env, reader, bucket, key);
     if (value && target.size > 0) value->copy(target.data, target.size);
+    view.require_intact();
     return make_number(env, value ? double(value->size()) : -1);
   });
 }
@@ -108,7 +116,7 @@ napi_value get_into(napi_env env, napi_callback_info info) {
 napi_value has(napi_env env, napi_callback_info info) {
   return guard(env, [&] {
     auto [reader, bucket, key] = get_arguments<3>(env, info);
-    return make_bool(env, look_up(env, reader, bucket, key).has_value());
+    return make_bool(env, look_up(env, reader, bucket, key).value.has_value());
   });
 }
 
@@ -141,9 +149,11 @@ napi_value count(napi_env env, napi_callback_info info) {
     BucketRef& ref = get_handle<BucketHandle>(env, bucket_value).ref;
     Bounds bounds = get_bounds(env, bounds_value);
     uint64_t keys = 0;
-    for (MergedCursor cursor(resolve(reader, ref), bounds, false); cursor.valid(); cursor.next()) {
+    const BucketView& view = resolve(reader, ref);
+    for (MergedCursor cursor(view, bounds, false); cursor.valid(); cursor.next()) {
       if (!cursor.is_bucket()) keys++;
     }
+    view.require_intact();
     if (reader.tag == HandleTag::kUpdate) {
       static_cast<UpdateHandle&>(reader).update->read_range(ref, std::move(bounds), false);
     }

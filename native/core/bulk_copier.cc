@@ -139,6 +139,7 @@ Meta bulk_copy(const ReadTx& source, std::shared_ptr<PageFile> target, Mark mark
   tx.sees_all_buckets();
   const PageId root = Copier(source, tx, pacer, progress).run();
   tx.set_root(root, source.meta().root_sequence);
+  source.require_intact();
   const Meta meta = tx.commit(mark);
   target->trim();
   progress.bytes.store(tx.sink().bytes_written(), std::memory_order_relaxed);

@@ -10,6 +10,7 @@
 // be called from any thread.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -36,17 +37,21 @@ struct FileStatus {
 };
 
 // A read-only shared mapping of a file from offset 0. Bytes beyond the end of the file are part of
-// the reserved range and become readable when the file grows; touching them before is a fault, so
-// callers bound every access by the file size.
+// the reserved range and become readable when the file grows; callers bound every access by the
+// file size. A page that is not there all the same (somebody cut the file short, or the disk
+// failed) reads as zeros, and from then on the mapping is damaged: readers ask afterwards, and what
+// they read from a damaged mapping does not count.
 class Mapping {
  public:
   virtual ~Mapping() = default;
   const char* data() const noexcept { return data_; }
   uint64_t size() const noexcept { return size_; }  // reserved bytes
+  bool damaged() const noexcept { return damaged_.load(std::memory_order_acquire); }
 
  protected:
   const char* data_ = nullptr;
   uint64_t size_ = 0;
+  std::atomic<bool> damaged_{false};
 };
 
 enum class LockKind : uint8_t { kShared, kExclusive };

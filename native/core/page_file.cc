@@ -41,12 +41,22 @@ ReadTx::ReadTx(std::shared_ptr<PageFile> file, Meta meta, std::shared_ptr<const 
 ReadTx::~ReadTx() { file_->readers().remove(meta_.txid); }
 
 void ReadTx::throw_bad_run(PageId id) const {
+  require_intact();
   const uint64_t index = value(id);
   if (index < 2) throw_corrupt(id, "a meta page cannot be part of a tree");
   if (index >= page_limit_) throw_corrupt(id, "it is beyond the high-water mark");
   const PageHeader header = load_page_header(data_ + (index << page_shift_));
   if (header.id != index) throw_corrupt(id, "its header says page " + std::to_string(header.id));
   throw_corrupt(id, "its overflow pages reach beyond the high-water mark");
+}
+
+void ReadTx::throw_damaged() const {
+  const std::string& path = file_->path();
+  if (file_->status().size_bytes >> page_shift_ < page_limit_) {
+    throw Error(ErrorCode::ERR_TRUNCATED, path + " was cut short while it was open")
+        .with_path(path);
+  }
+  throw Error(ErrorCode::ERR_IO, "a page of " + path + " could not be read").with_path(path);
 }
 
 // --- PageFile: any thread ---
@@ -83,6 +93,7 @@ void PageFile::load_freelist() {
   const auto tx = begin_read();
   const bool stored = tx->meta().freelist_stored();
   const std::vector<uint64_t> free_ids = stored ? stored_free_ids(*tx) : scan_free_ids(*tx);
+  tx->require_intact();
   if (stored && tx->meta().mark) is_flat_ = tx->meta().mark->is_flat;
   freelist_.load(free_ids, tx->meta().high_water);
   hold_back_fallback(free_ids);

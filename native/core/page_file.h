@@ -48,9 +48,17 @@ class ReadTx {
   // Raw bytes of the run, same proofs except the flags.
   Bytes run(PageId id) const;
   const std::shared_ptr<PageFile>& file() const { return file_; }
+  // To be called after reading, before the result counts: throws ERR_TRUNCATED or ERR_IO if a page
+  // of the mapping could not be read. All pages are in doubt from then on, since nobody knows which
+  // reads met the zeros in its place.
+  void require_intact() const {
+    if (mapping_->damaged()) [[unlikely]]
+      throw_damaged();
+  }
 
  private:
   [[noreturn]] void throw_bad_run(PageId id) const;
+  [[noreturn]] void throw_damaged() const;
 
   const std::shared_ptr<PageFile> file_;
   const Meta meta_;

@@ -145,6 +145,7 @@ void Store::require_writable() const {
   require_open();
   if (options_.read_only) throw Error(ErrorCode::ERR_READ_ONLY);
   require_sound();
+  view_->base->require_intact();
 }
 
 // Memory stays bounded when the page file cannot take what the journal still can.
@@ -314,9 +315,11 @@ Seq Store::force_sync() {
 
 CheckReport Store::run_check(PageFile& file) {
   auto base = file.begin_read();
-  if (!file.freelist_loaded()) return check(*base, nullptr);
-  std::vector<uint64_t> free_ids = file.freelist().all_ids();
-  return check(*base, &free_ids);
+  std::vector<uint64_t> free_ids;
+  if (file.freelist_loaded()) free_ids = file.freelist().all_ids();
+  CheckReport report = check(*base, file.freelist_loaded() ? &free_ids : nullptr);
+  base->require_intact();
+  return report;
 }
 
 JournalBinding Store::binding_of(const Meta& meta) const {

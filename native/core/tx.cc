@@ -138,6 +138,7 @@ void WriteTx::store_freelist() {
 Meta WriteTx::finish(const Mark& mark) {
   meta_.mark = mark;
   HOTBOLT_ASSERT(value(meta_.root) < meta_.high_water);
+  base_->require_intact();
   commit_pages(*file_, sink_, meta_);
   done_ = true;
   if (nested_ || base_is_flat_) file_->set_flat(mark.is_flat);

@@ -40,6 +40,7 @@ BucketView BucketView::child(Bytes name) const {
     case Overlay::Child::kValue:
       break;
   }
+  require_intact();
   return child;
 }
 
@@ -50,6 +51,7 @@ NameKind BucketView::kind(Bytes name) const {
   }
   if (!page_) return NameKind::kMissing;
   auto item = page_->find(name);
+  require_intact();
   if (!item) return NameKind::kMissing;
   return item->is_bucket ? NameKind::kBucket : NameKind::kValue;
 }
@@ -63,6 +65,7 @@ std::optional<Bytes> BucketView::get(Bytes key) const {
   }
   if (!page_) return std::nullopt;
   auto item = page_->find(key);
+  require_intact();
   if (!item || item->is_bucket) return std::nullopt;
   return item->value;
 }

@@ -39,9 +39,15 @@ class BucketView {
 
   bool exists() const { return exists_; }
   NameKind kind(Bytes name) const;
-  // nullopt: missing, or a bucket. The bytes live as long as the view.
+  // nullopt: missing, or a bucket. The bytes live as long as the view; a value may be damaged
+  // behind its first bytes, which require_intact() finds out after it has been copied.
   std::optional<Bytes> get(Bytes key) const;
   uint64_t sequence() const;
+  // To be called when bytes of a value, or of a cursor over this bucket, have been used: see
+  // ReadTx.
+  void require_intact() const {
+    if (page_) page_->tx()->require_intact();
+  }
 
   const Overlay& overlay() const { return overlay_; }
   const std::optional<PageBucket>& page() const { return page_; }

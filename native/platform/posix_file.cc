@@ -27,6 +27,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "platform/posix_guard.h"
 
 namespace hotbolt {
 namespace {
@@ -92,24 +93,6 @@ off_t offset_of(uint64_t offset, const char* syscall, const std::string& path) {
   if (offset > static_cast<uint64_t>(INT64_MAX)) throw_system(EFBIG, syscall, path);
   return static_cast<off_t>(offset);
 }
-
-class PosixMapping final : public Mapping {
- public:
-  PosixMapping(void* data, uint64_t size) {
-    data_ = static_cast<const char*>(data);
-    size_ = size;
-  }
-  // In steps, from the end: a munmap of gigabytes holds the process's address space for tens of
-  // milliseconds, in which no other thread can allocate.
-  ~PosixMapping() override {
-    constexpr uint64_t kStepBytes = 8 << 20;
-    for (uint64_t left = size_; left > 0;) {
-      const uint64_t step = (left - 1) % kStepBytes + 1;
-      left -= step;
-      ::munmap(const_cast<char*>(data_) + left, step);
-    }
-  }
-};
 
 class PosixFile final : public File {
  public:
@@ -256,7 +239,7 @@ std::shared_ptr<const Mapping> PosixFile::map(uint64_t reserve_bytes) {
   // Advice only: lookups touch scattered pages, reading ahead of each would waste the cache.
   ::madvise(data, size, MADV_RANDOM);
   try {
-    return std::make_shared<PosixMapping>(data, size);
+    return std::make_shared<GuardedMapping>(static_cast<char*>(data), size);
   } catch (...) {
     ::munmap(data, size);
     throw;

@@ -1,5 +1,10 @@
 // The operating system behind core/file.h.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "core/file.h"
 #include "harness.h"
@@ -108,6 +113,38 @@ TEST("a mapping shows what is written later, also beyond the old end") {
   file->write(100'000, "b");
   EXPECT_EQ(mapping->data()[0], 'a');
   EXPECT_EQ(mapping->data()[100'000], 'b');
+}
+
+TEST("a page that is cut off under a mapping reads as zeros and damages that mapping") {
+  TestFolder folder;
+  const auto file = system_files().open(folder.path("f"), creating());
+  file->write(0, std::string(3 * 65536, 'x'));
+  const auto mapping = file->map(1 << 20);
+  const auto other = file->map(1 << 20);
+  file->resize(65536);
+  EXPECT_EQ(mapping->data()[0], 'x');
+  EXPECT_FALSE(mapping->damaged());
+  EXPECT_EQ(mapping->data()[2 * 65536], '\0');
+  EXPECT_TRUE(mapping->damaged());
+  EXPECT_FALSE(other->damaged());
+  EXPECT_EQ(mapping->data()[65535], 'x');
+}
+
+TEST("a fault in memory that is not ours still ends the process") {
+  TestFolder folder;
+  const auto file = system_files().open(folder.path("f"), creating());
+  const auto ours = file->map(65536);
+  const int descriptor = ::open(folder.path("f").c_str(), O_RDONLY);
+  void* const foreign = ::mmap(nullptr, 65536, PROT_READ, MAP_SHARED, descriptor, 0);
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(*static_cast<volatile char*>(foreign));
+  int status = 0;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  ::munmap(foreign, 65536);
+  ::close(descriptor);
+  // A sanitizer, which handled it before us, ends the process in its own way.
+  EXPECT_TRUE(WIFSIGNALED(status) ? WTERMSIG(status) == SIGBUS || WTERMSIG(status) == SIGABRT
+                                  : WEXITSTATUS(status) != 0);
 }
 
 TEST("names are renamed, listed and removed, and rename_new replaces nothing") {

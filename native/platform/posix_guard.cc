@@ -1,0 +1,106 @@
+// The registry of mappings and the handler of SIGBUS. See posix_guard.h.
+//
+// The handler takes a mutex, which is safe here and only here: the kernel raises the signal on the
+// thread that reads, at an instruction that reads mapped memory, and nothing does that while it
+// holds the mutex. A SIGBUS that another process sends may come at any moment; it is passed on
+// first.
+#include "platform/posix_guard.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <map>
+#include <mutex>
+
+namespace hotbolt {
+namespace {
+
+const auto kSystemPageSize = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+
+struct Registry {
+  std::mutex mutex;
+  std::map<const char*, GuardedMapping*> mappings;  // by the address behind their last byte
+  struct sigaction previous{};
+};
+
+// Never destroyed: threads may read until the process has ended.
+Registry& registry() {
+  static auto* const registry = new Registry;
+  return *registry;
+}
+
+bool cover(const char* address) noexcept {
+  Registry& all = registry();
+  std::lock_guard lock(all.mutex);
+  const auto next = all.mappings.upper_bound(address);
+  return next != all.mappings.end() && next->second->data() <= address &&
+         next->second->cover(address);
+}
+
+void pass_on(int signal, siginfo_t* info, void* context) {
+  const struct sigaction& previous = registry().previous;
+  if ((previous.sa_flags & SA_SIGINFO) != 0) return previous.sa_sigaction(signal, info, context);
+  const auto handler = previous.sa_handler;
+  if (handler != SIG_DFL && handler != SIG_IGN) return handler(signal);
+  if (handler == SIG_IGN && info->si_code <= 0) return;  // sent by a process
+  // As if nobody had handled it: the read happens again, or the signal is raised again.
+  struct sigaction standard{};
+  standard.sa_handler = SIG_DFL;
+  ::sigaction(signal, &standard, nullptr);
+  if (info->si_code <= 0) ::raise(signal);
+}
+
+void on_bus_error(int signal, siginfo_t* info, void* context) {
+  const int saved_errno = errno;
+  const bool is_ours = info->si_code > 0 && cover(static_cast<const char*>(info->si_addr));
+  if (!is_ours) pass_on(signal, info, context);
+  errno = saved_errno;
+}
+
+void install_handler() {
+  static std::once_flag installed;
+  std::call_once(installed, [] {
+    struct sigaction action{};
+    action.sa_sigaction = on_bus_error;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    ::sigemptyset(&action.sa_mask);
+    ::sigaction(SIGBUS, &action, &registry().previous);
+  });
+}
+
+}  // namespace
+
+GuardedMapping::GuardedMapping(char* data, uint64_t size) : begin_(data) {
+  data_ = data;
+  size_ = size;
+  install_handler();
+  std::lock_guard lock(registry().mutex);
+  registry().mappings.emplace(data + size, this);
+}
+
+// In steps, from the end: a munmap of gigabytes holds the process's address space for tens of
+// milliseconds, in which no other thread can allocate.
+GuardedMapping::~GuardedMapping() {
+  {
+    std::lock_guard lock(registry().mutex);
+    registry().mappings.erase(begin_ + size_);
+  }
+  constexpr uint64_t kStepBytes = 8 << 20;
+  for (uint64_t left = size_; left > 0;) {
+    const uint64_t step = (left - 1) % kStepBytes + 1;
+    left -= step;
+    ::munmap(begin_ + left, step);
+  }
+}
+
+bool GuardedMapping::cover(const char* address) noexcept {
+  damaged_.store(true, std::memory_order_release);
+  const auto offset = static_cast<uint64_t>(address - begin_);
+  char* const page = begin_ + offset / kSystemPageSize * kSystemPageSize;
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+  return ::mmap(page, kSystemPageSize, PROT_READ, flags, -1, 0) != MAP_FAILED;
+}
+
+}  // namespace hotbolt

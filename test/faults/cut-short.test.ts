@@ -1,0 +1,128 @@
+// A file that somebody cuts short, or writes over, while it is open and mapped: every call gives an
+// error or an answer, and the process lives.
+
+import { copyFile, truncate } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { open, type Database } from '../../lib/index.ts'
+import { runChild } from '../support/child.ts'
+import { isLong, seed } from '../support/property.ts'
+import { codeOf, inDirectory, verifyFile } from '../support/with-database.ts'
+
+const large = 'x'.repeat(300_000)
+
+async function makeDatabase(path: string): Promise<void> {
+  const db = await open(path)
+  const bucket = db.bucket('b')
+  void bucket.put('large', large)
+  for (let n = 0; n < 5000; n++) void bucket.put(`k${n}`, `value ${n}`.repeat(5))
+  for (let n = 0; n < 500; n++) void bucket.bucket('nested').put(`n${n}`, `value ${n}`)
+  await db.close()
+}
+
+const walk = (db: Database): number => [...db.bucket('b').range()].length
+
+/** What reads or writes the page file, each of which has to notice. */
+const calls: Readonly<Record<string, (db: Database) => unknown>> = {
+  get: (db) => db.bucket('b').get('k4999'),
+  'get of a large value': (db) => db.bucket('b').get('large'),
+  getInto: (db) => db.bucket('b').getInto('k4999', Buffer.alloc(100)),
+  getMany: (db) => db.bucket('b').getMany(['k1', 'k4999']),
+  has: (db) => db.bucket('b').has('k4999'),
+  count: (db) => db.bucket('b').count(),
+  'a range': walk,
+  'a range backwards': (db) => [...db.bucket('b').range({ reverse: true })],
+  'a nested bucket': (db) => db.bucket('b').bucket('nested').get('n1'),
+  hash: (db) => db.hash(),
+  check: (db) => db.check(),
+  view: (db) => db.view((snapshot) => snapshot.bucket('b').get('k4999')),
+  update: (db) => db.update((tx) => tx.bucket('b').get('k4999')),
+  put: (db) => db.bucket('b').put('k1', 'v'),
+  delete: (db) => db.bucket('b').delete('k1'),
+  defrag: (db) => db.defrag(),
+}
+
+describe('a file that is cut short while it is open', () => {
+  test.each(Object.entries(calls))('%s gives an error', (_, call) =>
+    inDirectory(async (directory) => {
+      const path = join(directory, 'data.db')
+      await makeDatabase(path)
+      const db = await open(path)
+      try {
+        await truncate(path, 8192)
+        expect(await codeOf(() => call(db))).toBe('ERR_TRUNCATED')
+        // From then on, whatever is asked.
+        expect(await codeOf(() => db.bucket('b').get('k1'))).toBe('ERR_TRUNCATED')
+        expect(await codeOf(() => db.bucket('b').put('k1', 'v'))).toBe('ERR_TRUNCATED')
+      } finally {
+        await db.close().catch(() => {})
+      }
+      expect(await codeOf(() => open(path))).toBe('ERR_TRUNCATED')
+    }),
+  )
+
+  test('what was written before in the journal is not merged into what is left', () =>
+    inDirectory(async (directory) => {
+      const path = join(directory, 'data.db')
+      await makeDatabase(path)
+      const db = await open(path)
+      await db.bucket('b').put('k1', 'written before')
+      await truncate(path, 8192)
+      expect(await codeOf(() => db.checkpoint())).toBe('ERR_TRUNCATED')
+      expect(await codeOf(() => db.close())).toBe('ERR_POISONED')
+    }))
+
+  test('a snapshot of a file that a defragmentation replaced is not touched by it', () =>
+    inDirectory(async (directory) => {
+      const path = join(directory, 'data.db')
+      await makeDatabase(path)
+      const db = await open(path)
+      const snapshot = db.snapshot()
+      await db.defrag()
+      await truncate(path, 8192)
+      expect(snapshot.bucket('b').count()).toBe(5001)
+      expect(await codeOf(() => walk(db))).toBe('ERR_TRUNCATED')
+      snapshot.close()
+      await db.close().catch(() => {})
+    }))
+})
+
+test('a file that is written over while it is open gives errors or answers', () =>
+  inDirectory(async (directory) => {
+    const path = join(directory, 'data.db')
+    const other = join(directory, 'other.db')
+    await makeDatabase(path)
+    const db = await open(other, { pageSize: 1024 })
+    for (let n = 0; n < 20_000; n++) void db.bucket('c').put(`other ${n}`, `value ${n}`.repeat(9))
+    await db.close()
+    const victim = await open(path, { readOnly: true })
+    await copyFile(other, path)
+    const codes = new Set<string | undefined>()
+    for (const call of Object.values(calls)) codes.add(await codeOf(() => call(victim)))
+    await victim.close()
+    codes.delete(undefined)
+    expect([...codes].toSorted()).toEqual(['ERR_CORRUPT', 'ERR_READ_ONLY'])
+    await verifyFile(path)
+  }))
+
+const events = Number(process.env['HOTBOLT_CUTS_SHORT'] ?? (isLong ? 10_000 : 300))
+
+test(
+  `${events} times cut short under four threads that scan it`,
+  () =>
+    inDirectory(async (directory) => {
+      const path = join(directory, 'data.db')
+      await makeDatabase(path)
+      const args = [path, String(events), String(seed)]
+      const { codes, scans } = JSON.parse((await runChild('cut-short', args)).join('')) as {
+        codes: Record<string, number>
+        scans: number
+      }
+      console.info(`${scans} scans to the end, seed ${seed}; ${JSON.stringify(codes)}`)
+      expect(scans).toBeGreaterThan(0)
+      expect(codes['ERR_TRUNCATED']).toBeGreaterThan(0)
+      const known = ['ERR_TRUNCATED', 'ERR_IO', 'ERR_CORRUPT', 'ERR_NOT_A_DATABASE', 'ERR_CHECKSUM']
+      expect(Object.keys(codes).filter((code) => !known.includes(code))).toEqual([])
+    }),
+  isLong ? 600_000 : 60_000,
+)

@@ -129,6 +129,12 @@ void Defrag::publish() {
         error);  // which file a crash would leave is unknown; opening again is right with either
     throw;
   }
+  try {
+    // Not only when its last reader has gone: this process may end before.
+    store_->file_->revoke();
+  } catch (const Error&) {
+    // The new file is in place all the same.
+  }
 }
 
 void Defrag::install() {

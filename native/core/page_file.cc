@@ -212,6 +212,10 @@ void PageFile::throw_if_poisoned() const {
   throw Error(ErrorCode::ERR_POISONED, std::move(message)).with_path(path_);
 }
 
+void PageFile::revoke() {
+  if (!has_name()) file_->write(0, std::string(2 * size_t{page_size_}, '\0'));
+}
+
 void PageFile::retire(Pacer& pacer) {
   HOTBOLT_ASSERT(!read_only_ && readers_.count() == 0);
   {
@@ -219,7 +223,8 @@ void PageFile::retire(Pacer& pacer) {
     retired_ = true;
     mapping_.reset();  // touching it after the truncation would be a fault
   }
-  file_->write(0, std::string(2 * size_t{page_size_}, '\0'));
+  if (has_name()) return;
+  revoke();
   file_->sync_data();
   empty_in_steps(pacer);
 }

@@ -152,9 +152,12 @@ class PageFile : public std::enable_shared_from_this<PageFile> {
   void poison(const Error& cause) noexcept;
   void throw_if_poisoned() const;
 
-  // After a rename over this file's path: nobody may open this inode for writing any more.
-  // Overwrites both metas with zeros, then empties the file in steps. Requires: no readers, now or
-  // later. (The defragmentation's last step.)
+  // After a durable rename over this file's path: whoever waits for this inode's lock must not take
+  // it for the database. Overwrites both metas with zeros, which no reader looks at. Without effect
+  // while the inode has another name (a hard link): then it is somebody's file.
+  void revoke();
+  // Revokes, then empties the file in steps. Requires: no readers, now or later. (The
+  // defragmentation's last step.)
   void retire(class Pacer& pacer);
   void set_path(std::string path) {
     path_ = std::move(path);
@@ -170,6 +173,7 @@ class PageFile : public std::enable_shared_from_this<PageFile> {
   std::vector<uint64_t> scan_free_ids(const ReadTx& tx);
   void hold_back_fallback(const std::vector<uint64_t>& free_ids);
   void count_pages();
+  bool has_name() const { return file_->status().link_count > 0; }
   void empty_in_steps(class Pacer& pacer);
 
   FileSystem& files_;

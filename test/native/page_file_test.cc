@@ -298,6 +298,7 @@ TEST("a retired file cannot be opened by whoever waited for its lock") {
   Image image = small();
   const auto file = folder.open(image);
   file->reserve(3000);
+  system_files().remove(file->path());
   Pacer pacer(system_files(), nullptr, 0);
   file->retire(pacer);
   // Not empty: bbolt takes an empty file for a new database.
@@ -306,6 +307,18 @@ TEST("a retired file cannot be opened by whoever waited for its lock") {
   EXPECT_EQ(file->file().read(0, left.data(), left.size()), size);
   EXPECT_TRUE(left == std::string(size, '\0') + "x");
   EXPECT_THROWS_CODE(ErrorCode::ERR_INTERNAL, file->begin_read());
+}
+
+TEST("a file that has another name keeps its content when it is revoked and retired") {
+  TestFolder folder;
+  Image image = small();
+  const auto file = folder.open(image);
+  Pacer pacer(system_files(), nullptr, 0);
+  file->revoke();
+  file->retire(pacer);
+  std::string left(image.bytes().size(), '\0');
+  EXPECT_EQ(file->file().read(0, left.data(), left.size()), left.size());
+  EXPECT_TRUE(left == image.bytes());
 }
 
 TEST("readers on many threads always see a committed state") {

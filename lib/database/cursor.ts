@@ -1,9 +1,11 @@
 // A position among the entries of a bucket, fed by batches from native.
 //
 // Batches grow, so that the first entry arrives soon and long ranges cross the border rarely. Each
-// batch has a slab of its own, which is never written again: views of it stay valid as long as
-// somebody holds them. The cursor reads the state of the moment in which it was made.
+// batch has a slab of its own, which is never written again and cannot be transferred: views of it
+// stay valid as long as somebody holds them. The cursor reads the state of the moment in which it
+// was made.
 
+import { markAsUntransferable } from 'node:worker_threads'
 import { native, type BucketHandle, type CursorBounds, type CursorHandle } from '../native.ts'
 import type { ReadSource } from './read-source.ts'
 
@@ -93,6 +95,8 @@ export class Cursor {
   /** The number of entries in a new slab; its size is raised when the next entry needs that. */
   #read(handle: CursorHandle, slabBytes: number): number {
     this.slab = Buffer.allocUnsafe(slabBytes)
+    // Whoever transfers one entry would take the others of the batch away.
+    markAsUntransferable(this.slab.buffer)
     const count = native.read(handle, this.slab, this.#entries)
     return count < 0 ? this.#read(handle, -count) : count
   }

@@ -22,11 +22,16 @@ BytesArgument::BytesArgument(napi_env env, napi_value value) {
   }
   napi_typedarray_type type;
   void* data = nullptr;
-  if (napi_get_typedarray_info(env, value, &type, &length, &data, nullptr, nullptr) != napi_ok ||
+  napi_value memory = nullptr;
+  if (napi_get_typedarray_info(env, value, &type, &length, &data, &memory, nullptr) != napi_ok ||
       (type != napi_uint8_array && type != napi_uint8_clamped_array)) {
     throw_argument("a string or a Uint8Array");
   }
   bytes_ = length == 0 ? Bytes("", 0) : Bytes(static_cast<const char*>(data), length);
+  // What other threads may write to is read once: the journal and the memtable must get the same.
+  bool is_private = false;
+  napi_is_arraybuffer(env, memory, &is_private);
+  if (!is_private) bytes_ = heap_.assign(bytes_);
 }
 
 WritableBytes::WritableBytes(napi_env env, napi_value value) {

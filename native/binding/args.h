@@ -15,8 +15,8 @@ namespace hotbolt {
   throw Error(ErrorCode::ERR_INVALID_ARGUMENT, std::string("expected ") + expected);
 }
 
-// A key or value: the UTF-8 bytes of a string, or the bytes of a Uint8Array (a view: valid during
-// the call).
+// A key or value: the UTF-8 bytes of a string, or the bytes of a Uint8Array (a view, valid
+// during the call; of shared memory a copy).
 class BytesArgument {
  public:
   BytesArgument(napi_env env, napi_value value);

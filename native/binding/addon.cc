@@ -1,7 +1,5 @@
 // The export table: reads as a contents page of lib/native.ts.
-#include <napi.h>
-
-#include "binding/env_state.h"
+#include "binding/guard.h"
 #include "binding/verbs.h"
 
 namespace hotbolt {
@@ -63,29 +61,45 @@ constexpr const char* kErrorCodes[] = {
 #undef X
 };
 
+void add(napi_env env, napi_value exports, const char* name, napi_value value) {
+  require_ok(napi_set_named_property(env, exports, name, value));
+}
+
+napi_value list_error_codes(napi_env env) {
+  napi_value codes, code;
+  require_ok(napi_create_array(env, &codes));
+  uint32_t count = 0;
+  for (const char* name : kErrorCodes) {
+    require_ok(napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &code));
+    require_ok(napi_set_element(env, codes, count++, code));
+  }
+  return codes;
+}
+
 // The binary is never unloaded while a thread of ours may still run: environments stop their
 // threads in their cleanup hook.
-Napi::Object init(Napi::Env env, Napi::Object exports) {
+void add_exports(napi_env env, napi_value exports) {
   EnvState& state = EnvState::create(env);
   for (const Export& item : kExports) {
     napi_value function;
-    napi_create_function(env, item.name, NAPI_AUTO_LENGTH, item.verb, nullptr, &function);
-    exports.Set(item.name, Napi::Value(env, function));
+    require_ok(
+        napi_create_function(env, item.name, NAPI_AUTO_LENGTH, item.verb, nullptr, &function));
+    add(env, exports, item.name, function);
   }
-  auto codes = Napi::Array::New(env);
-  uint32_t count = 0;
-  for (const char* code : kErrorCodes) codes.Set(count++, code);
-  exports.Set("errorCodes", codes);
-  exports.Set("scratch", Napi::Value(env, state.scratch_value()));
-  exports.Set("batchLengths", Napi::Value(env, state.batch_lengths_value()));
-  return exports;
+  add(env, exports, "errorCodes", list_error_codes(env));
+  add(env, exports, "scratch", state.scratch_value());
+  add(env, exports, "batchLengths", state.batch_lengths_value());
 }
 
 }  // namespace
 
 }  // namespace hotbolt
 
-static Napi::Object init_hotbolt(Napi::Env env, Napi::Object exports) {
-  return hotbolt::init(env, exports);
+NAPI_MODULE_INIT() {
+  try {
+    hotbolt::add_exports(env, exports);
+  } catch (...) {
+    napi_throw_error(env, nullptr, hotbolt::current_error().what());
+  }
+  return exports;
 }
-NODE_API_MODULE(hotbolt, init_hotbolt)

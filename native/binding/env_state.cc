@@ -21,20 +21,19 @@ void Mailbox::close() {
 }
 
 EnvState::EnvState(napi_env env) : env_(env) {
-  napi_value name;
-  napi_create_string_utf8(env, "hotbolt", NAPI_AUTO_LENGTH, &name);
-  napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this,
-                                  on_wake, &mailbox_->wake_);
+  napi_value buffer, memory, lengths, name;
+  require_ok(napi_create_buffer(env, kScratchBytes, reinterpret_cast<void**>(&scratch_), &buffer));
+  require_ok(napi_create_reference(env, buffer, 1, &scratch_ref_));
+  require_ok(napi_create_arraybuffer(env, kBatchEntries * 2 * sizeof(uint32_t),
+                                     reinterpret_cast<void**>(&batch_lengths_), &memory));
+  require_ok(
+      napi_create_typedarray(env, napi_uint32_array, kBatchEntries * 2, memory, 0, &lengths));
+  require_ok(napi_create_reference(env, lengths, 1, &batch_lengths_ref_));
+  // Last, since it refers to this.
+  require_ok(napi_create_string_utf8(env, "hotbolt", NAPI_AUTO_LENGTH, &name));
+  require_ok(napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr,
+                                             this, on_wake, &mailbox_->wake_));
   napi_unref_threadsafe_function(env, mailbox_->wake_);
-
-  napi_value buffer;
-  napi_create_buffer(env, kScratchBytes, reinterpret_cast<void**>(&scratch_), &buffer);
-  napi_create_reference(env, buffer, 1, &scratch_ref_);
-  napi_value memory, lengths;
-  napi_create_arraybuffer(env, kBatchEntries * 2 * sizeof(uint32_t),
-                          reinterpret_cast<void**>(&batch_lengths_), &memory);
-  napi_create_typedarray(env, napi_uint32_array, kBatchEntries * 2, memory, 0, &lengths);
-  napi_create_reference(env, lengths, 1, &batch_lengths_ref_);
 }
 
 EnvState& EnvState::create(napi_env env) {

@@ -29,6 +29,13 @@ namespace hotbolt {
 
 class EnvState;
 
+// Throws unless the call succeeded. From the moment in which a thread is terminated Node refuses
+// most calls of its environment, the creation of objects included, while the verb that runs goes on
+// to its end.
+inline void require_ok(napi_status status) {
+  if (status != napi_ok) throw Error(ErrorCode::ERR_INTERNAL, "the environment is ending");
+}
+
 // Delivers functions to the JS thread. Any thread may post.
 class Mailbox {
  public:

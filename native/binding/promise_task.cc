@@ -47,7 +47,7 @@ napi_value run_task(napi_env env, Worker& worker, std::function<void()> work,
   task->work = std::move(work);
   task->finish = std::move(finish);
   napi_value promise;
-  napi_create_promise(env, &task->deferred, &promise);
+  require_ok(napi_create_promise(env, &task->deferred, &promise));
   state.begin_work();
   try {
     const bool posted = worker.post([task, mailbox = state.mailbox()]() mutable {

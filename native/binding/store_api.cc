@@ -93,7 +93,10 @@ napi_value open(napi_env env, napi_callback_info info) {
     return run_task(env, *opener, work, [=, &state](napi_env) {
       state.remove_opener(opener);
       opener->stop();
-      if (*failure) throw Error(**failure);
+      if (*failure) {
+        listener->release();
+        throw Error(**failure);
+      }
       state.add_store(*store);
       return wrap_handle(env, std::make_unique<StoreHandle>(*store, listener));
     });

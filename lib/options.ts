@@ -269,13 +269,16 @@ function checked<Options extends object>(
 ): Options {
   if (given === undefined) return {} as Options
   if (given === null || typeof given !== 'object') throw invalid('options', 'an object', given)
-  for (const name of Object.keys(given)) {
-    const value: unknown = given[name as keyof Options]
-    const rule = Object.hasOwn(rules, name) ? rules[name as keyof Options] : undefined
+  // Each is read once: a getter may give another value the next time.
+  const options: Partial<Options> = {}
+  for (const name of Object.keys(given) as (keyof Options & string)[]) {
+    const value = given[name]
+    const rule = Object.hasOwn(rules, name) ? rules[name] : undefined
     if (rule === undefined) throw unknownOption(name, Object.keys(rules))
     if (value !== undefined && !rule.accepts(value)) throw invalid(name, rule.expected, value)
+    options[name] = value
   }
-  return given
+  return options as Options
 }
 
 /** Like a spread, except that an option given as undefined keeps its default. */

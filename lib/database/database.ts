@@ -204,9 +204,14 @@ export class Database {
 
   /**
    * Waits for what has begun, cancels a defragmentation, writes everything into the page file and
-   * releases it: the file alone is the database then. May be called twice.
+   * releases it: the file alone is the database then. May be called twice. ERR_TX_NESTED inside an
+   * update, which it would wait for.
    */
   close(): Promise<void> {
+    if (this.#updates.isInside) {
+      const message = 'The database may not be closed inside an update: close it afterwards'
+      return Promise.reject(new HotboltError('ERR_TX_NESTED', message))
+    }
     this.#closed ??= this.#store.close(() => this.#maintainer.stop())
     return this.#closed
   }

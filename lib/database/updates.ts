@@ -23,12 +23,17 @@ export class Updates {
     this.#store = store
   }
 
+  /** Whether an update's callback calls, which would wait for itself if it waited for updates. */
+  get isInside(): boolean {
+    return this.#inside.getStore()?.open === true
+  }
+
   /**
    * Resolves with what the callback returned when its writes are durable. Throws, and rejects, what
    * the callback does.
    */
   run<T>(callback: UpdateCallback<T>, { retries }: ResolvedUpdateOptions): Promise<T> {
-    if (this.#inside.getStore()?.open === true) {
+    if (this.isInside) {
       const message = 'An update may not be started inside an update: pass on its transaction'
       throw new HotboltError('ERR_TX_NESTED', message)
     }

@@ -81,6 +81,14 @@ export type WaitResult = {
   error?: { name: string; message: string }
 }
 
+export type Contest = {
+  written: boolean
+  /** What it wrote into has no name any more: the write is lost. */
+  stale: boolean
+  /** Why it could not open what it had waited for, each time. */
+  refused: string[]
+}
+
 export type HeldLock = AsyncDisposable & { release(): Promise<void> }
 
 /**
@@ -235,6 +243,16 @@ export class BboltJudge {
   /** A foreign program that waits for the file's lock, opens it for writing and closes it. */
   waitOpen(path: string, timeoutMs: number): Promise<WaitResult> {
     return this.#ask('waitOpen', { path, timeoutMs })
+  }
+
+  /** A foreign program that competes for a file: it waits for the lock and puts `key` into 'b'. */
+  writeKey(path: string, key: string, timeoutMs: number): Promise<Contest> {
+    return this.#ask('writeKey', { path, key, timeoutMs })
+  }
+
+  /** The process that holds locks and waits for them. */
+  get pid(): number | undefined {
+    return this.#process.pid
   }
 
   async close(): Promise<void> {

@@ -136,12 +136,13 @@ export function leftovers(path: string): string[] {
   return readdirSync(folder).filter((name) => name.startsWith(`${basename(path)}-`))
 }
 
-/** What this process has open inside a directory; [] where /proc does not tell. */
-export function openFilesIn(directory: string): string[] {
-  if (!existsSync('/proc/self/fd')) return []
-  return readdirSync('/proc/self/fd').flatMap((descriptor) => {
+/** What a process, this one, has open inside a directory; [] where /proc does not tell. */
+export function openFilesIn(directory: string, pid: number | 'self' = 'self'): string[] {
+  const folder = `/proc/${pid}/fd`
+  if (!existsSync(folder)) return []
+  return readdirSync(folder).flatMap((descriptor) => {
     try {
-      const target = readlinkSync(`/proc/self/fd/${descriptor}`)
+      const target = readlinkSync(`${folder}/${descriptor}`)
       return target.startsWith(directory) ? [target] : []
     } catch {
       return [] // the descriptor of the listing itself

@@ -43,6 +43,8 @@ func (j *judge) handle(req request) (any, error) {
 		return j.unlock(req)
 	case "waitOpen":
 		return waitOpen(req)
+	case "writeKey":
+		return writeKey(req)
 	}
 	result, err := j.delegate(req)
 	var death died

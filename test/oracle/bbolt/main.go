@@ -28,6 +28,7 @@ type request struct {
 	Generate       generate `json:"generate"`
 	Mode           string   `json:"mode"`
 	Lock           int64    `json:"lock"`
+	Key            string   `json:"key"`
 }
 
 type response struct {

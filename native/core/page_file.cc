@@ -155,8 +155,8 @@ void PageFile::reserve(uint64_t high_water) {
   const uint64_t step = std::min(kGrowthMax, round_up(size / 8, kGrowthUnit));
   const uint64_t grown = round_up(std::max(needed, size + step), page_size_);
   file_->resize(grown);
-  size_bytes_ = grown;
   map(grown);
+  size_bytes_ = grown;  // last: after a failure the next one tries both again
 }
 
 // Old readers keep the mapping they have; it shows the same pages.

@@ -38,6 +38,14 @@ std::string random_name(FileSystem& files) {
   return hex(Bytes(bytes, sizeof bytes)).substr(2);
 }
 
+// After a failure, which is the one to report: the next open removes stale files of this name.
+void remove_quietly(FileSystem& files, const std::string& path) noexcept {
+  try {
+    files.remove(path);
+  } catch (const std::exception&) {
+  }
+}
+
 [[noreturn]] void throw_locked(const std::string& path) {
   throw Error(ErrorCode::ERR_LOCKED,
               "another process (etcd, a program that uses bbolt, a second hotbolt) or another "
@@ -154,11 +162,7 @@ void PageFile::create(FileSystem& files, const std::string& path, uint32_t page_
     // Another process was first, has opened its file, and took ours for a crash's left-over.
     const bool overtaken = error.code() == ErrorCode::ERR_NOT_FOUND && files.status(path);
     if (overtaken) return;
-    try {
-      files.remove(temp);
-    } catch (const Error&) {
-      // The first failure is the one to report; the next open removes stale files of this name.
-    }
+    remove_quietly(files, temp);
     throw;
   }
   files.sync_directory(directory_of(path));
@@ -170,15 +174,20 @@ std::shared_ptr<PageFile> PageFile::create_empty(FileSystem& files, const std::s
   mode.write = mode.create = mode.exclusive = true;
   mode.mode = like.mode;
   std::unique_ptr<File> handle = files.open(path, mode);
-  if (!handle->try_lock(LockKind::kExclusive)) throw_locked(path);
-  handle->set_mode_and_owner(like);
-  handle->write(0, empty_database(page_size, std::nullopt));
+  try {
+    if (!handle->try_lock(LockKind::kExclusive)) throw_locked(path);
+    handle->set_mode_and_owner(like);
+    handle->write(0, empty_database(page_size, std::nullopt));
 
-  std::shared_ptr<PageFile> file(new PageFile(files, path, std::move(handle), false));
-  file->size_bytes_ = kFirstFreePage * page_size;
-  file->read_metas();
-  file->map(file->size_bytes_);
-  return file;
+    std::shared_ptr<PageFile> file(new PageFile(files, path, std::move(handle), false));
+    file->size_bytes_ = kFirstFreePage * page_size;
+    file->read_metas();
+    file->map(file->size_bytes_);
+    return file;
+  } catch (...) {
+    remove_quietly(files, path);
+    throw;
+  }
 }
 
 }  // namespace hotbolt

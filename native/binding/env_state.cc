@@ -23,12 +23,12 @@ void Mailbox::close() {
 EnvState::EnvState(napi_env env) : env_(env) {
   napi_value buffer, memory, lengths, name;
   require_ok(napi_create_buffer(env, kScratchBytes, reinterpret_cast<void**>(&scratch_), &buffer));
-  require_ok(napi_create_reference(env, buffer, 1, &scratch_ref_));
+  scratch_ref_ = keep(buffer);
   require_ok(napi_create_arraybuffer(env, kBatchEntries * 2 * sizeof(uint32_t),
                                      reinterpret_cast<void**>(&batch_lengths_), &memory));
   require_ok(
       napi_create_typedarray(env, napi_uint32_array, kBatchEntries * 2, memory, 0, &lengths));
-  require_ok(napi_create_reference(env, lengths, 1, &batch_lengths_ref_));
+  batch_lengths_ref_ = keep(lengths);
   // Last, since it refers to this.
   require_ok(napi_create_string_utf8(env, "hotbolt", NAPI_AUTO_LENGTH, &name));
   require_ok(napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr,
@@ -75,6 +75,19 @@ void EnvState::on_cleanup(void* data) {
   state.mailbox_->close();
   state.stores_.clear();
   state.openers_.clear();
+  for (napi_ref reference : state.references_) napi_delete_reference(state.env_, reference);
+  state.references_.clear();
+}
+
+napi_ref EnvState::keep(napi_value value) {
+  napi_ref reference;
+  require_ok(napi_create_reference(env_, value, 1, &reference));
+  references_.insert(reference);
+  return reference;
+}
+
+void EnvState::drop(napi_ref reference) {
+  if (references_.erase(reference) > 0) napi_delete_reference(env_, reference);
 }
 
 napi_value EnvState::scratch_value() const {
@@ -90,8 +103,7 @@ napi_value EnvState::batch_lengths_value() const {
 }
 
 void EnvState::set_error_class(napi_value error_class) {
-  if (error_class_ != nullptr) napi_delete_reference(env_, error_class_);
-  napi_create_reference(env_, error_class, 1, &error_class_);
+  drop(std::exchange(error_class_, keep(error_class)));
 }
 
 napi_value EnvState::make_error(const Error& error) {

@@ -66,6 +66,11 @@ class EnvState {
   napi_value scratch_value() const;
   napi_value batch_lengths_value() const;
 
+  // A reference that is deleted with the environment unless drop() comes first: Node frees none by
+  // itself.
+  napi_ref keep(napi_value value);
+  void drop(napi_ref reference);
+
   void set_error_class(napi_value error_class);
   // A HotboltError. Never fails: falls back to a plain Error.
   napi_value make_error(const Error& error);
@@ -94,6 +99,7 @@ class EnvState {
   char* scratch_ = nullptr;
   uint32_t* batch_lengths_ = nullptr;
   size_t work_ = 0;
+  std::unordered_set<napi_ref> references_;
   std::unordered_set<std::shared_ptr<Store>> stores_;
   std::unordered_set<std::shared_ptr<Worker>> openers_;
   const std::shared_ptr<std::atomic<bool>> ending_ = std::make_shared<std::atomic<bool>>(false);

@@ -4,9 +4,7 @@
 namespace hotbolt {
 
 JsStoreListener::JsStoreListener(napi_env env, napi_value events)
-    : mailbox_(EnvState::of(env).mailbox()), env_(env) {
-  napi_create_reference(env, events, 1, &events_);
-}
+    : mailbox_(EnvState::of(env).mailbox()), env_(env), events_(EnvState::of(env).keep(events)) {}
 
 void JsStoreListener::on_durable(Seq seq, Seq synced) noexcept {
   durable_ = seq;
@@ -70,9 +68,9 @@ void JsStoreListener::stop_waiting(EnvState& state) {
 }
 
 void JsStoreListener::release() {
-  stop_waiting(EnvState::of(env_));
-  if (events_ != nullptr) napi_delete_reference(env_, events_);
-  events_ = nullptr;
+  EnvState& state = EnvState::of(env_);
+  stop_waiting(state);
+  state.drop(std::exchange(events_, nullptr));
 }
 
 }  // namespace hotbolt

@@ -14,17 +14,11 @@ import {
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
-import { nativeSources, root } from './sources.mjs'
+import { nativeSources, nodePrefix, root } from './sources.mjs'
 
 const binary = join(root, 'build/Release/hotbolt.node')
 const stampFile = join(root, 'build/hotbolt-configured.json')
 const started = performance.now()
-
-/** Node's headers lie beside the binary in a full install: then nothing has to be downloaded. */
-function headerArguments() {
-  const prefix = dirname(dirname(process.execPath))
-  return existsSync(join(prefix, 'include/node/node_api.h')) ? [`--nodedir=${prefix}`] : []
-}
 
 /** What the generated makefiles depend on. A change of any of it asks for a new `configure`. */
 function configuration() {
@@ -50,7 +44,9 @@ const noise = /^\s*(CXX|CC|SOLINK|SOLINK_MODULE|COPY|TOUCH|ACTION|make(\[\d+\])?
 
 function nodeGyp(...args) {
   const gyp = createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js')
-  const argv = [gyp, ...args, ...headerArguments(), '--loglevel=error']
+  const prefix = nodePrefix()
+  const headers = prefix === undefined ? [] : [`--nodedir=${prefix}`]
+  const argv = [gyp, ...args, ...headers, '--loglevel=error']
   const run = spawnSync(process.execPath, argv, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28 })
   const lines = `${run.stdout}${run.stderr}`.split('\n').filter((line) => line && !noise.test(line))
   if (lines.length > 0) process.stderr.write(`${lines.join('\n')}\n`)

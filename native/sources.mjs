@@ -1,6 +1,7 @@
-// Prints the addon's sources for this operating system, one per line, relative to the package root.
-// binding.gyp and build.mjs both ask here, so that no source is ever listed by hand.
-import { readdirSync } from 'node:fs'
+// What the addon is built from. Prints its sources for this operating system, one per line,
+// relative to the package root: binding.gyp and build.mjs both ask here, so that none is listed by
+// hand.
+import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
@@ -33,6 +34,12 @@ export function nativeSources(platform = process.platform) {
       .filter((name) => name.endsWith('.cc') && belongsTo(platform, name))
       .map((name) => `${folder}/${name}`),
   )
+}
+
+/** Node's headers lie beside the binary in a full install: then nothing has to be downloaded. */
+export function nodePrefix() {
+  const prefix = dirname(dirname(process.execPath))
+  return existsSync(join(prefix, 'include/node/node_api.h')) ? prefix : undefined
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -7,14 +7,15 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
+import { buildFolder, buildWithCmake, runStep } from './cmake.mjs'
 import { nativeSources, root } from './sources.mjs'
 
 const args = process.argv.slice(2)
 const sanitizer =
   args.find((arg) => arg.startsWith('--sanitize'))?.replace(/^--sanitize=?/, '') ?? ''
 const filters = args.filter((arg) => !arg.startsWith('--'))
-const buildFolder = join(root, 'build', `cmake-${sanitizer.replaceAll(',', '-') || 'plain'}`)
-const executable = join(buildFolder, 'hotbolt_core_tests')
+const folder = buildFolder(sanitizer)
+const executable = join(folder, 'hotbolt_core_tests')
 
 function finish({ passed, failed, skipped }, status) {
   const counts = { passed, failed, skipped }
@@ -23,26 +24,8 @@ function finish({ passed, failed, skipped }, status) {
   process.exit(status)
 }
 
-/** Runs a build step quietly: its output matters when it fails or warns. */
-function step(command, argv) {
-  const run = spawnSync(command, argv, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28 })
-  if (run.status === 0) {
-    if (/\bwarning:/.test(run.stderr)) process.stderr.write(run.stderr)
-    return
-  }
-  process.stderr.write(`${run.stdout ?? ''}${run.stderr ?? ''}${run.error?.message ?? ''}\n`)
-  process.stderr.write(`native tests: ${command} failed\n`)
-  finish({ passed: 0, failed: 1, skipped: 0 }, 1)
-}
-
 function hasTool(command) {
   return spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0
-}
-
-function buildWithCmake() {
-  const flags = [`-DHOTBOLT_SANITIZE=${sanitizer}`]
-  step('cmake', ['-S', 'native', '-B', buildFolder, ...flags])
-  step('cmake', ['--build', buildFolder, '--target', 'hotbolt_core_tests', '-j', '2'])
 }
 
 function buildWithCompiler() {
@@ -60,17 +43,22 @@ function buildWithCompiler() {
     '-pthread',
   ]
   if (sanitizer) flags.push(`-fsanitize=${sanitizer}`, '-fno-sanitize-recover=all')
-  step('c++', [...flags, '-Inative', '-Itest/native', ...core, ...tests, '-o', executable])
+  runStep('c++', [...flags, '-Inative', '-Itest/native', ...core, ...tests, '-o', executable])
 }
 
-mkdirSync(buildFolder, { recursive: true })
-if (hasTool('cmake')) {
-  buildWithCmake()
-} else if (hasTool('c++')) {
-  buildWithCompiler()
-} else {
-  process.stdout.write('skipped for want of a tool: 1 (c++: 1)\n')
-  finish({ passed: 0, failed: 0, skipped: 1 }, process.env.HOTBOLT_NO_SKIP === '1' ? 1 : 0)
+mkdirSync(folder, { recursive: true })
+try {
+  if (hasTool('cmake')) {
+    buildWithCmake('hotbolt_core_tests', sanitizer)
+  } else if (hasTool('c++')) {
+    buildWithCompiler()
+  } else {
+    process.stdout.write('skipped for want of a tool: 1 (c++: 1)\n')
+    finish({ passed: 0, failed: 0, skipped: 1 }, process.env.HOTBOLT_NO_SKIP === '1' ? 1 : 0)
+  }
+} catch (error) {
+  process.stderr.write(`native tests: ${error.message}\n`)
+  finish({ passed: 0, failed: 1, skipped: 0 }, 1)
 }
 
 process.stdout.write(`native tests${sanitizer && ` with -fsanitize=${sanitizer}`}:\n`)

@@ -1,0 +1,33 @@
+// The builds of CMakeLists.txt: a folder for each sanitizer, in which the core is compiled once for
+// its tests and for the addon.
+import { spawnSync } from 'node:child_process'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import process from 'node:process'
+import { nodePrefix, root } from './sources.mjs'
+
+export function buildFolder(sanitizer) {
+  return join(root, 'build', `cmake-${sanitizer.replaceAll(',', '-') || 'plain'}`)
+}
+
+/** Runs a build step quietly: its output matters when it fails or warns. */
+export function runStep(command, argv) {
+  const run = spawnSync(command, argv, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28 })
+  const failed = run.status !== 0
+  if (failed) process.stderr.write(run.stdout ?? '')
+  if (failed || /\bwarning:/.test(run.stderr)) process.stderr.write(run.stderr ?? '')
+  if (failed) throw run.error ?? new Error(`${command} failed`)
+}
+
+export function buildWithCmake(target, sanitizer) {
+  const folder = buildFolder(sanitizer)
+  const prefix = nodePrefix()
+  const addonApi = createRequire(import.meta.url).resolve('node-addon-api/package.json')
+  const definitions = [
+    `-DHOTBOLT_SANITIZE=${sanitizer}`,
+    `-DHOTBOLT_NODE_HEADERS=${prefix === undefined ? '' : join(prefix, 'include/node')}`,
+    `-DHOTBOLT_ADDON_API=${dirname(addonApi)}`,
+  ]
+  runStep('cmake', ['-S', 'native', '-B', folder, ...definitions])
+  runStep('cmake', ['--build', folder, '--target', target, '-j', '1'])
+}

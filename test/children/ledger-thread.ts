@@ -43,6 +43,15 @@ const activities: Record<string, (db: Database) => unknown> = {
     say()
     for (;;) db.bucket('b').count()
   },
+  /** Snapshots and iterations that are left open; then counting for a while. */
+  reading(db) {
+    for (let n = 0; n < 100; n++) {
+      db.snapshot().bucket('b').range()[Symbol.iterator]().next()
+      db.bucket('b').keys()[Symbol.iterator]().next()
+    }
+    say()
+    for (let n = 0; n < 2000; n++) db.bucket('b').count()
+  },
   /** Everything that has a finalizer, left to the end of the thread. */
   async leaking(db) {
     await db.bucket('b').put('k', Buffer.alloc(100_000))

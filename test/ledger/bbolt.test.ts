@@ -192,7 +192,7 @@ describe('files that were damaged', () => {
       expect(openFilesIn(directory)).toEqual([])
     }))
 
-  test('bbolt #562: a file whose growth was lost is refused, at every sector of its length', () =>
+  test('bbolt #562: a file whose growth was lost is refused, at every sector of it', () =>
     inDirectory(async (directory) => {
       const path = join(directory, 'data.db')
       const db = await open(path, smallPages)
@@ -240,7 +240,7 @@ describe('free pages', () => {
       }
     }))
 
-  test('bbolt #778: no page is free and in use, whatever readers, crashes and closes there are', () =>
+  test('bbolt #778: no page is free and in use, whatever readers and crashes there are', () =>
     inDirectory(async (directory) => {
       const random = randomFrom(778)
       const path = join(directory, 'data.db')
@@ -280,7 +280,7 @@ describe('free pages', () => {
       await verifyFile(path, hash)
     }))
 
-  test('boltdb #348: a freelist of more than 65,535 pages is stored, read back and used', () =>
+  test('boltdb #348: a freelist of more than 65,535 pages is stored, read and used', () =>
     inDirectory(async (directory) => {
       const path = join(directory, 'data.db')
       const db = await open(path, { pageSize: 1024 })
@@ -338,7 +338,7 @@ describe('opening and closing that fails', () => {
       await verifyFile(path)
     }))
 
-  test('bbolt #439: a close that cannot commit releases its file, and the journal keeps the rest', () =>
+  test('bbolt #439: a close that cannot commit releases its file and keeps its journal', () =>
     inDirectory(async (directory) => {
       const path = join(directory, 'data.db')
       const db = await open(path, smallPages)

@@ -58,7 +58,7 @@ describe('a disk that is nearly full', () => {
 })
 
 describe('threads', () => {
-  test('lmdb-js #48: batches on several threads at once, each with its database, free nothing twice', () =>
+  test('lmdb-js #48: batches on several threads at once free nothing twice', () =>
     inDirectory(async (directory) => {
       const main = await open(join(directory, 'main.db'), { checkpointBytes: 16 << 10 })
       const threads = [1, 2, 3].map((n) => {
@@ -97,7 +97,7 @@ describe('threads', () => {
       await verifyFile(path)
     }))
 
-  test('lmdb-js #200: an error that is thrown while its thread is terminated ends no process', () =>
+  test('lmdb-js #200: an error thrown while its thread is terminated ends no process', () =>
     inDirectory(async (directory) => {
       const path = join(directory, 'data.db')
       const lines = await runChild('ledger', ['threads', path, 'throwing', '15', 'terminate'])
@@ -144,7 +144,7 @@ describe('threads', () => {
 describe('processes', () => {
   testIf(
     'linux',
-    'lmdb-js #164: a child that outlives the database keeps neither lock nor file',
+    'lmdb-js #164: a child that outlives the database keeps no lock and no file',
     () =>
       inDirectory(async (directory) => {
         const path = join(directory, 'data.db')
@@ -297,7 +297,7 @@ describe('closing and clearing', () => {
       await verifyFile(path)
     }))
 
-  test('lmdb-js #317: a database that is emptied and filled again in every life stays small', () =>
+  test('lmdb-js #317: a database that is emptied and filled in every life stays small', () =>
     inDirectory(async (directory) => {
       const path = join(directory, 'data.db')
       const sizes: number[] = []
@@ -332,7 +332,7 @@ describe('bytes of other memory', () => {
   // A page that was not zeroed would show what lay there before: a secret of this process.
   const secret = 'the secret of another database, freed'
 
-  test('LMDB 0.9.10: no byte that nobody wrote reaches page file, journal or temporary file', () =>
+  test('LMDB before 0.9.10: no byte that nobody wrote reaches any file', () =>
     inDirectory(async (directory) => {
       const elsewhere = await open(join(directory, 'elsewhere.db'), smallPages)
       const spread = async (): Promise<void> => {

@@ -1,5 +1,8 @@
 // The rows of test/ledger/README.md that can only be shown below the API: power cuts, calls that
 // fail, and threads, each in the situation of the bug that the test is named after.
+#include <sys/resource.h>
+
+#include <csignal>
 #include <future>
 #include <thread>
 
@@ -267,6 +270,32 @@ TEST("mintlayer #536: a store is closed on another thread, and both threads end"
     }).join();
     EXPECT_EQ(Life(files).content().size(), 40u);
   }
+}
+
+TEST("rocksdb-js #572: a write that the system cuts short goes on behind what it has taken") {
+  TestFolder folder;
+  const auto file = system_files().open(folder.write("data", ""), {.write = true});
+  std::string bytes(9000, '\0');
+  for (size_t i = 0; i < bytes.size(); i++) bytes[i] = static_cast<char>(i * 7);
+  // The system takes 5,000 bytes of a write that would go beyond this limit.
+  rlimit before{};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  rlimit limited = before;
+  limited.rlim_cur = 5000;
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  ::setrlimit(RLIMIT_FSIZE, &limited);
+  std::optional<ErrorCode> code;
+  try {
+    file->write(0, bytes);
+  } catch (const Error& error) {
+    code = error.code();
+  }
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_TRUE(code == ErrorCode::ERR_NO_SPACE);
+  std::string found(bytes.size(), '\0');
+  EXPECT_EQ(file->read(0, found.data(), found.size()), 5000u);
+  EXPECT_TRUE(found.compare(0, 5000, bytes, 0, 5000) == 0);
 }
 
 TEST("rocksdb-js #748: the bytes of a failed append never stand between acknowledged writes") {

@@ -154,9 +154,9 @@ void PageFile::reserve(uint64_t high_water) {
   if (needed <= size) return;
   const uint64_t step = std::min(kGrowthMax, round_up(size / 8, kGrowthUnit));
   const uint64_t grown = round_up(std::max(needed, size + step), page_size_);
+  map(grown);  // first: what fails after the file has grown would be taken for done
   file_->resize(grown);
-  map(grown);
-  size_bytes_ = grown;  // last: after a failure the next one tries both again
+  size_bytes_ = grown;
 }
 
 // Old readers keep the mapping they have; it shows the same pages.
@@ -186,6 +186,12 @@ void PageFile::write(PageId first, Bytes run) {
   HOTBOLT_ASSERT(!read_only_ && run.size() % page_size_ == 0);
   HOTBOLT_ASSERT(offset <= size_bytes_ && run.size() <= size_bytes_ - offset);
   file_->write(offset, run);
+}
+
+void PageFile::rewrite_meta() {
+  Meta newest = meta();
+  write(PageId{value(newest.txid) % 2}, encode_meta_page(newest));
+  file_->sync_data();
 }
 
 void PageFile::publish(const Meta& meta) {
@@ -224,8 +230,10 @@ void PageFile::retire(Pacer& pacer) {
     mapping_.reset();  // touching it after the truncation would be a fault
   }
   if (has_name()) return;
-  revoke();
-  file_->sync_data();
+  if (!poisoned_) {
+    revoke();
+    file_->sync_data();
+  }
   empty_in_steps(pacer);
 }
 

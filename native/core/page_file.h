@@ -150,7 +150,11 @@ class PageFile : public std::enable_shared_from_this<PageFile> {
   // The last steps of a commit; see commit.h.
   void publish(const Meta& meta);
   void poison(const Error& cause) noexcept;
+  bool poisoned() const noexcept { return poisoned_; }
   void throw_if_poisoned() const;
+  // Writes the newest meta once more, and syncs: when its first sync failed, the cache may show
+  // what no disk has.
+  void rewrite_meta();
 
   // After a durable rename over this file's path: whoever waits for this inode's lock must not take
   // it for the database. Overwrites both metas with zeros, which no reader looks at. Without effect

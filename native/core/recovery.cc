@@ -95,6 +95,9 @@ void Recovery::run(Store& store) {
 
   uint64_t next_segment = journal.segments.empty() ? 1 : journal.segments.back().number + 1;
   if (!options.read_only) {
+    // Nothing was replayed, because the newest meta covers all; but was that ever synced?
+    const bool covers_all = meta.mark && store.last_seq_ == covered;
+    if (!journal.segments.empty() && covers_all) store.file_->rewrite_meta();
     for (const std::string& path : journal.unusable) files.remove(path);
     for (const JournalSegment& segment : journal.segments) files.remove(segment.path);
     if (!journal.segments.empty()) files.sync_directory(directory_of(store.path_));

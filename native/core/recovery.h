@@ -11,7 +11,8 @@
 //   5. replay what is newer than the mark's sequence number into the page file (read-only: into
 //      memory)
 //   6. remove the segments, only after 5 is committed; a crash in between repeats 4 and 5 and
-//      changes nothing
+//      changes nothing. If there was nothing to replay, the meta that says so is written and synced
+//      again before: the sync that failed may have been its own
 #pragma once
 
 #include "core/store.h"

@@ -164,6 +164,9 @@ void PageFile::create(FileSystem& files, const std::string& path, uint32_t page_
     if (overtaken) return;
     remove_quietly(files, temp);
     throw;
+  } catch (const std::bad_alloc&) {
+    remove_quietly(files, temp);
+    throw;
   }
   files.sync_directory(directory_of(path));
 }

@@ -72,12 +72,17 @@ void PageSink::note_written(uint64_t offset, uint64_t bytes) {
 void PageSink::start_writeback() {
   const Extent extent = written_;
   written_ = {};
-  file_.file().start_writeback(extent.begin, extent.end - extent.begin);
   window_.push_back(extent);
-  if (window_.size() > kWindowPieces) {
-    const Extent oldest = window_.front();
-    window_.pop_front();
-    file_.file().wait_writeback(oldest.begin, oldest.end - oldest.begin);
+  try {
+    file_.file().start_writeback(extent.begin, extent.end - extent.begin);
+    if (window_.size() > kWindowPieces) {
+      const Extent oldest = window_.front();
+      window_.pop_front();
+      file_.file().wait_writeback(oldest.begin, oldest.end - oldest.begin);
+    }
+  } catch (const Error& error) {
+    file_.poison(error);  // the next sync would not tell of the pages that were lost
+    throw;
   }
   pacer_.moved(extent.bytes);
 }

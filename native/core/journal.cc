@@ -96,6 +96,15 @@ void Journal::rebind(const JournalBinding& binding) {
 }
 
 void Journal::recycle(Seq covered) {
+  try {
+    recycle_segments(covered);
+  } catch (const Error&) {
+    fail_if_directory_is_lost();
+    throw;
+  }
+}
+
+void Journal::recycle_segments(Seq covered) {
   std::unique_lock lock(mutex_);
   const bool idle = !busy_ && pending_.empty() && last_seq_ <= covered;
   if (idle) {
@@ -109,6 +118,11 @@ void Journal::recycle(Seq covered) {
   }
 }
 
+// Whichever thread met it: a failed sync is final.
+void Journal::fail_if_directory_is_lost() noexcept {
+  if (segments_->directory_lost()) fail(Error(ErrorCode::ERR_IO));
+}
+
 uint64_t Journal::disk_bytes() const noexcept { return segments_->disk_bytes(); }
 
 std::vector<std::string> Journal::segment_paths() const { return segments_->paths(); }
@@ -117,14 +131,23 @@ void Journal::stop() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
-    if (!failed_ && last_seq_ > synced_seq_) {
-      force_ = true;
-      ensure_running();
-    }
+  }
+  try {
+    sync_rest();
+  } catch (const std::exception&) {
+    // What is pending reaches no disk, and a page file that was said to cover it would be wrong.
+    fail(Error(ErrorCode::ERR_OUT_OF_MEMORY));
   }
   wake_.notify_all();
   writer_.stop();
   helper_.stop();
+}
+
+void Journal::sync_rest() {
+  std::lock_guard lock(mutex_);
+  if (failed_ || last_seq_ <= synced_seq_) return;
+  force_ = true;
+  ensure_running();
 }
 
 void Journal::remove_all() { segments_->remove_all(); }
@@ -310,8 +333,11 @@ void Journal::note_latency(uint64_t duration_us) {
 void Journal::prepare_if_wanted() {
   if (!segments_->wants_preparation()) return;
   try {
-    helper_.post([this] { segments_->prepare_ahead(); });
-  } catch (const Error&) {
+    helper_.post([this] {
+      segments_->prepare_ahead();
+      fail_if_directory_is_lost();
+    });
+  } catch (const std::exception&) {
     segments_->cancel_preparation();  // no thread to be had: the next half-full segment asks again
   }
 }
@@ -329,6 +355,7 @@ void Journal::acknowledge(Seq last) {
 void Journal::fail(const Error& error) noexcept {
   {
     std::lock_guard lock(mutex_);
+    if (failed_) return;
     failed_ = true;
     pending_ = std::string();
   }

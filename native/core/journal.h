@@ -108,7 +108,7 @@ class Journal {
   // (at most two are kept) or emptied in steps and removed. Never touches the segment being
   // written, except when everything in it is covered and the journal is idle. May take a while:
   // call from a worker, one call at a time. `covered` must be durable in the page file. Throws what
-  // the file system throws; the journal stays usable.
+  // the file system throws; the journal stays usable, unless a sync failed.
   void recycle(Seq covered);
   uint64_t disk_bytes() const noexcept;  // of all segments
   // The segment files that hold frames, oldest first (for a replay while the journal lives; frames
@@ -130,6 +130,10 @@ class Journal {
   bool sync_due() const;
   Clock::time_point deadline() const;
   void run_group(std::unique_lock<std::mutex>& lock);
+
+  void recycle_segments(Seq covered);
+  void sync_rest();
+  void fail_if_directory_is_lost() noexcept;
 
   // On the journal thread, without the mutex.
   void run();

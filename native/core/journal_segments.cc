@@ -59,7 +59,17 @@ uint64_t JournalSegments::take_number() {
   return next_number_++;
 }
 
-void JournalSegments::sync_directory() { files_.sync_directory(directory_of(path_)); }
+// Never called again when it has failed: it would succeed without the names that were lost.
+void JournalSegments::sync_directory() {
+  std::lock_guard lock(directory_mutex_);  // so that no thread begins one while another fails
+  if (directory_lost_) throw Error(ErrorCode::ERR_POISONED);
+  try {
+    files_.sync_directory(directory_of(path_));
+  } catch (const Error&) {
+    directory_lost_ = true;
+    throw;
+  }
+}
 
 // Blocks first, so that they lie together; then zeros, because blocks that were never written would
 // make the first sync over them commit metadata.
@@ -75,10 +85,10 @@ std::shared_ptr<Segment> JournalSegments::create(uint64_t number, uint64_t size,
     fill_with_zeros(*segment->file, 0, segment->size, paced);
     segment->file->sync_all();
     sync_directory();
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     try {
       files_.remove(segment->path);
-    } catch (const Error&) {
+    } catch (const std::exception&) {
       // The first error says what happened; what is left is an unusable file, which recovery
       // removes.
     }
@@ -276,16 +286,16 @@ std::vector<std::string> JournalSegments::paths() const {
   return paths;
 }
 
-// Oldest first: what a crash leaves is a chain's end, which the page file covers.
+// Oldest first: what a crash leaves is a chain's end, which the page file covers. By their names,
+// because a file whose preparing or recycling failed is in no list.
 void JournalSegments::remove_all() {
-  std::vector<std::shared_ptr<Segment>> all = std::move(full_);
-  if (current_ != nullptr) all.push_back(std::move(current_));
-  for (std::shared_ptr<Segment>& segment : prepared_) all.push_back(std::move(segment));
   full_.clear();
   current_ = nullptr;
   prepared_.clear();
-  for (const std::shared_ptr<Segment>& segment : all) files_.remove(segment->path);
-  if (!all.empty()) sync_directory();
+  const JournalDirectory all = list_journal(files_, path_);
+  for (const std::string& path : all.unusable) files_.remove(path);
+  for (const JournalSegment& segment : all.segments) files_.remove(segment.path);
+  if (!all.unusable.empty() || !all.segments.empty()) sync_directory();
 }
 
 }  // namespace hotbolt

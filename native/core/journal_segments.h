@@ -10,6 +10,7 @@
 // mutex that nobody holds during I/O.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -63,6 +64,8 @@ class JournalSegments {
   uint64_t disk_bytes() const;
   std::vector<std::string> paths() const;  // of those that hold frames, oldest first
   void remove_all();                       // REQUIRES: no other thread is at work here
+  // A sync of the directory has failed.
+  bool directory_lost() const noexcept { return directory_lost_; }
 
  private:
   std::shared_ptr<Segment> create(uint64_t number, uint64_t size, bool paced);
@@ -78,6 +81,8 @@ class JournalSegments {
   const std::string path_;  // of the database
   const JournalOptions options_;
 
+  std::mutex directory_mutex_;  // during a sync of the directory
+  std::atomic<bool> directory_lost_{false};
   mutable std::mutex mutex_;
   std::shared_ptr<Segment> current_;
   std::vector<std::shared_ptr<Segment>> full_;      // oldest first

@@ -121,12 +121,15 @@ void Defrag::publish() {
   target_->trim();
   store_->files_.rename(temp_path_, store_->path_);
   published_ = true;
-  target_->set_path(store_->path_);
+  // Which file a crash would leave is unknown when this fails; opening again is right with either.
   try {
+    target_->set_path(store_->path_);
     store_->files_.sync_directory(directory_of(store_->path_));
   } catch (const Error& error) {
-    store_->poison(
-        error);  // which file a crash would leave is unknown; opening again is right with either
+    store_->poison(error);
+    throw;
+  } catch (const std::bad_alloc&) {
+    store_->poison(Error(ErrorCode::ERR_OUT_OF_MEMORY));
     throw;
   }
   try {
@@ -138,6 +141,17 @@ void Defrag::publish() {
 }
 
 void Defrag::install() {
+  try {
+    install_target();
+  } catch (const std::exception&) {
+    // The path names a file that this store does not write: no checkpoint, and no close that
+    // removes the journal.
+    store_->poison(Error(ErrorCode::ERR_OUT_OF_MEMORY));
+    throw;
+  }
+}
+
+void Defrag::install_target() {
   HOTBOLT_ASSERT(target_ != nullptr && published_ && store_->defrag_.get() == this);
   std::shared_ptr<PageFile> old = std::exchange(store_->file_, target_);
   std::vector<std::shared_ptr<const Memtable>> newer;
@@ -162,20 +176,21 @@ void Defrag::clean() {
   store_->retire_old_files();
 }
 
-void Defrag::abort() {
+void Defrag::abort() noexcept {
   pinned_.reset();
-  if (target_ == nullptr) return;
-  if (published_) {
-    // It is the database now; the poisoned store goes on reading the old file until it is closed.
-    target_.reset();
-    return;
+  const std::shared_ptr<PageFile> target = std::exchange(target_, nullptr);
+  // Published it is the database; the poisoned store goes on reading the old file until it is
+  // closed.
+  if (target == nullptr || published_) return;
+  try {
+    store_->files_.remove(temp_path_);
+    // The file has no name any more: emptied in steps so that freeing its blocks does not delay the
+    // journal.
+    Pacer pacer(store_->files_, store_->latency_, 0);
+    target->retire(pacer);
+  } catch (const std::exception&) {
+    // The next open removes what has a name still; the kernel frees the rest.
   }
-  store_->files_.remove(temp_path_);
-  // The file has no name any more: emptied in steps so that freeing its blocks does not delay the
-  // journal.
-  Pacer pacer(store_->files_, store_->latency_, 0);
-  auto target = std::exchange(target_, nullptr);
-  target->retire(pacer);
 }
 
 void Defrag::release() {

@@ -51,7 +51,7 @@ class Defrag : public std::enable_shared_from_this<Defrag> {
   void install();                              // owner
   void clean();                                // copier
   void cancel() noexcept { pacer_.cancel(); }  // any thread
-  void abort();                                // copier: removes the temporary file
+  void abort() noexcept;                       // copier: removes the temporary file if it can
   void release();  // owner, after abort(): the kept memtables go back to checkpoints
 
   // owner
@@ -61,6 +61,7 @@ class Defrag : public std::enable_shared_from_this<Defrag> {
 
  private:
   void require_space();
+  void install_target();
   const std::shared_ptr<Store> store_;
   const DefragOptions options_;
   Pacer pacer_;

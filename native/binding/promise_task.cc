@@ -56,9 +56,9 @@ napi_value run_task(napi_env env, Worker& worker, std::function<void()> work,
     });
     if (posted) return promise;
     task->error = Error(ErrorCode::ERR_CLOSED);
-  } catch (const Error&) {
-    // There is no thread to be had. Rather late on this one than never: a close must release its
-    // file.
+  } catch (const std::exception&) {
+    // There is no thread to be had, or no memory. Rather late on this one than never: a close must
+    // release its file.
     run(*task);
   }
   settle(state, *task);

@@ -17,8 +17,8 @@ void commit_pages(PageFile& file, PageSink& sink, Meta& meta) {
   } catch (const Error& error) {
     file.poison(error);
     throw;
-  } catch (const std::exception& error) {
-    file.poison(Error(ErrorCode::ERR_INTERNAL, error.what()));
+  } catch (const std::exception&) {
+    file.poison(Error(ErrorCode::ERR_OUT_OF_MEMORY));  // nothing else is thrown here
     throw;
   }
 }

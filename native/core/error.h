@@ -64,7 +64,8 @@ const char* error_sentence(ErrorCode code) noexcept;
 class Error : public std::exception {
  public:
   Error(ErrorCode code, std::string message) : code_(code), message_(std::move(message)) {}
-  explicit Error(ErrorCode code) : Error(code, error_sentence(code)) {}
+  // Allocates nothing, so that want of memory can be reported.
+  explicit Error(ErrorCode code) noexcept : code_(code) {}
 
   Error& with_page(uint64_t page) & {
     page_ = page;
@@ -86,7 +87,9 @@ class Error : public std::exception {
   }
 
   ErrorCode code() const noexcept { return code_; }
-  const char* what() const noexcept override { return message_.c_str(); }
+  const char* what() const noexcept override {
+    return message_.empty() ? error_sentence(code_) : message_.c_str();
+  }
   int error_number() const noexcept { return errno_; }              // 0 when no system call failed
   const std::string& syscall() const noexcept { return syscall_; }  // "" when no system call failed
   const std::string& path() const noexcept { return path_; }        // "" when no file is concerned
@@ -94,7 +97,7 @@ class Error : public std::exception {
 
  private:
   ErrorCode code_;
-  std::string message_;
+  std::string message_;  // "": the sentence of the code
   int errno_ = 0;
   std::string syscall_;
   std::string path_;

@@ -114,13 +114,13 @@ std::optional<PageId> Freelist::allocate(uint64_t count) {
     no_run_of_ = count;
     return std::nullopt;
   }
+  append_run(taken_, {PageId{*found}, count});  // first: a rollback gives back what is in it
   for (uint64_t i = 0; i < count; i++) {
     free_.remove(*found + i);
     fresh_.add(*found + i);
   }
   free_count_ -= count;
   cursor_ = *found + count;
-  append_run(taken_, {PageId{*found}, count});
   return PageId{*found};
 }
 
@@ -137,8 +137,8 @@ std::optional<uint64_t> Freelist::find_run(uint64_t from, uint64_t count) const 
 
 void Freelist::note_allocated(PageRun run) {
   HOTBOLT_ASSERT(in_tx_ && value(run.first) >= high_water_);
-  append_run(raised_, run);
   set_high_water(value(run.first) + run.count);
+  append_run(raised_, run);
   for (uint64_t i = 0; i < run.count; i++) fresh_.add(value(run.first) + i);
 }
 
@@ -158,15 +158,15 @@ void Freelist::free(PageRun run) {
     if (is_free_or_pending(PageId{id})) throw_corrupt(PageId{id}, "freed twice");
   }
   for (uint64_t id = first; id < first + run.count; id++) {
-    pending_.add(id);
     const TxId allocated = allocated_by(id);
     if (id > first && freed_.back().allocated_by == allocated) {
       freed_.back().run.count++;
     } else {
       freed_.push_back({{PageId{id}, 1}, allocated, txid_});
     }
+    pending_.add(id);
+    pending_count_++;
   }
-  pending_count_ += run.count;
 }
 
 // taken_ and raised_ stay until the next begin(), which knows the readers.

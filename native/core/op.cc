@@ -2,6 +2,8 @@
 // before it is used.
 #include "core/op.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 
 namespace hotbolt {
@@ -10,6 +12,8 @@ namespace {
 
 constexpr char kSamePath = static_cast<char>(0xFF);
 constexpr size_t kBodyCapacityKept = 1 << 20;
+constexpr size_t kVarintSizeMax = 10;
+constexpr size_t kOpOverheadMax = 2 + 2 * kVarintSizeMax;  // kind, depth, two lengths
 
 void append_varint(std::string& to, uint64_t value) {
   for (; value >= 0x80; value >>= 7) to += static_cast<char>(value | 0x80);
@@ -23,8 +27,9 @@ void OpWriter::append_bytes(Bytes bytes) {
   body_.append(bytes);
 }
 
-void OpWriter::start(OpKind kind, const BucketPath& path) {
+void OpWriter::start(OpKind kind, const BucketPath& path, size_t bytes) {
   HOTBOLT_ASSERT(path.size() <= kDepthMax);
+  make_room(path, bytes);
   body_ += static_cast<char>(kind);
   const size_t begin = body_.size();
   body_ += static_cast<char>(path.size());
@@ -40,29 +45,36 @@ void OpWriter::start(OpKind kind, const BucketPath& path) {
   }
 }
 
+// Room for everything before the first byte: an operation that was cut off must not be committed.
+void OpWriter::make_room(const BucketPath& path, size_t bytes) {
+  size_t needed = body_.size() + kOpOverheadMax + bytes;
+  for (const std::string& name : path) needed += kVarintSizeMax + name.size();
+  if (needed > body_.capacity()) body_.reserve(std::max(needed, 2 * body_.capacity()));
+}
+
 void OpWriter::put(const BucketPath& path, Bytes key, Bytes value) {
-  start(OpKind::kPut, path);
+  start(OpKind::kPut, path, key.size() + value.size());
   append_bytes(key);
   append_bytes(value);
 }
 
 void OpWriter::remove(const BucketPath& path, Bytes key) {
-  start(OpKind::kRemove, path);
+  start(OpKind::kRemove, path, key.size());
   append_bytes(key);
 }
 
 void OpWriter::create_bucket(const BucketPath& parent, Bytes name) {
-  start(OpKind::kCreateBucket, parent);
+  start(OpKind::kCreateBucket, parent, name.size());
   append_bytes(name);
 }
 
 void OpWriter::delete_bucket(const BucketPath& parent, Bytes name) {
-  start(OpKind::kDeleteBucket, parent);
+  start(OpKind::kDeleteBucket, parent, name.size());
   append_bytes(name);
 }
 
 void OpWriter::set_sequence(const BucketPath& path, uint64_t value) {
-  start(OpKind::kSetSequence, path);
+  start(OpKind::kSetSequence, path, sizeof value);
   char bytes[sizeof value];
   store(bytes, value);
   body_.append(bytes, sizeof bytes);

@@ -47,7 +47,7 @@ struct Op {
   uint64_t sequence = 0;
 };
 
-// Appends operations to a body.
+// Appends operations to a body: each all of it, or, where memory is wanting, not at all.
 class OpWriter {
  public:
   void put(const BucketPath& path, Bytes key, Bytes value);
@@ -62,7 +62,8 @@ class OpWriter {
   void clear();
 
  private:
-  void start(OpKind kind, const BucketPath& path);
+  void start(OpKind kind, const BucketPath& path, size_t bytes);
+  void make_room(const BucketPath& path, size_t bytes);
   void append_bytes(Bytes bytes);
   std::string body_;
   // Where the newest spelled-out path stands in body_, so that the next op can be compared with its

@@ -66,7 +66,13 @@ void Store::begin_close() {
   defrag_.reset();
   while (!updates_.empty()) (*updates_.begin())->rollback();
   while (!snapshots_.empty()) (*snapshots_.begin())->close();
-  if (journal_ != nullptr && !poisoned_) seal_active();
+  if (journal_ == nullptr || poisoned_) return;
+  try {
+    seal_active();
+  } catch (const std::bad_alloc&) {
+    // Closed all the same; the journal, which has everything, stays for the next open.
+    poison(Error(ErrorCode::ERR_OUT_OF_MEMORY));
+  }
 }
 
 void Store::checkpoint_all() {
@@ -159,11 +165,28 @@ void Store::require_accepting() const {
       .with_path(path_);
 }
 
+// The journal has the transaction already, or lacks the bucket that was to be made for it: a
+// memtable that broke on the way must not be written or merged.
+template <typename Change>
+void Store::change_memtable(Change&& change) {
+  try {
+    change();
+  } catch (const Error& error) {
+    poison(error);
+    throw;
+  } catch (const std::bad_alloc&) {
+    poison(Error(ErrorCode::ERR_OUT_OF_MEMORY));
+    throw;
+  }
+}
+
 BucketTable& Store::table_for(BucketRef& ref) {
   if (ref.writer_id == id_ && ref.writer_version == structure_version_) return *ref.table;
   bool changed = false;
   require_buckets({*view_}, ref.path);
-  ref.table = MemtableWriter(*view_, *active_).table(ref.path, true, last_seq_ + 1, changed);
+  change_memtable([&] {
+    ref.table = MemtableWriter(*view_, *active_).table(ref.path, true, last_seq_ + 1, changed);
+  });
   if (changed) structure_version_++;
   if (changed && ref.path.size() > 1) may_nest_ = true;
   ref.writer_id = id_;
@@ -184,21 +207,6 @@ Seq Store::commit_body(const std::string& body) {
   }
 }
 
-// The journal has the transaction already: a memtable that lacks it, or broke on the way, must not
-// be written or merged.
-template <typename Change>
-void Store::change_memtable(Change&& change) {
-  try {
-    change();
-  } catch (const Error& error) {
-    poison(error);
-    throw;
-  } catch (const std::bad_alloc&) {
-    poison(Error(ErrorCode::ERR_OUT_OF_MEMORY));
-    throw;
-  }
-}
-
 Seq Store::put(BucketRef& ref, Bytes key, Bytes value) {
   require_accepting();
   require_key(key);
@@ -210,9 +218,9 @@ Seq Store::put(BucketRef& ref, Bytes key, Bytes value) {
   if (may_nest_ && resolve(ref).kind(key) == NameKind::kBucket) {
     throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, quoted(key) + " is a bucket");
   }
-  BucketTable& table = table_for(ref);
   ops_.clear();
   ops_.put(ref.path, key, value);
+  BucketTable& table = table_for(ref);
   Seq seq = commit_body(ops_.body());
   change_memtable([&] { active_->put(table, key, value, seq, pinned_seq()); });
   return seq;
@@ -228,9 +236,9 @@ Seq Store::remove(BucketRef& ref, Bytes key) {
   if (may_nest_ && bucket.kind(key) == NameKind::kBucket) {
     throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, quoted(key) + " is a bucket");
   }
-  BucketTable& table = table_for(ref);
   ops_.clear();
   ops_.remove(ref.path, key);
+  BucketTable& table = table_for(ref);
   Seq seq = commit_body(ops_.body());
   change_memtable([&] { active_->remove(table, key, seq, pinned_seq()); });
   return seq;
@@ -263,9 +271,9 @@ Seq Store::set_sequence(BucketRef& ref, uint64_t value) {
   require_accepting();
   if (ref.path.empty())
     throw Error(ErrorCode::ERR_INVALID_ARGUMENT, "the root bucket has no sequence");
-  BucketTable& table = table_for(ref);
   ops_.clear();
   ops_.set_sequence(ref.path, value);
+  BucketTable& table = table_for(ref);
   Seq seq = commit_body(ops_.body());
   change_memtable([&] { active_->set_sequence(table, value, seq); });
   return seq;
@@ -334,7 +342,13 @@ Seq Store::covered_seq() const {
 
 void Store::poison(const Error& cause) noexcept {
   std::lock_guard lock(mutex_);
-  if (!cause_) cause_ = cause;
+  if (!cause_) {
+    try {
+      cause_ = cause;
+    } catch (const std::bad_alloc&) {
+      cause_ = Error(cause.code());
+    }
+  }
   poisoned_ = true;
 }
 

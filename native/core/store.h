@@ -174,6 +174,9 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   void apply(Bytes body, Seq seq);
   void install(std::vector<std::shared_ptr<const Memtable>> sealed,
                std::shared_ptr<const ReadTx> base);
+  void install_over(std::shared_ptr<Memtable> active,
+                    std::vector<std::shared_ptr<const Memtable>> sealed,
+                    std::shared_ptr<const ReadTx> base);
   void discard(std::shared_ptr<const void> garbage) noexcept;
   void post_retirement() noexcept;
   Seq pinned_seq() const { return pins_.empty() ? 0 : pins_.rbegin()->first; }

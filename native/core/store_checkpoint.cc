@@ -7,11 +7,20 @@ namespace hotbolt {
 
 void Store::install(std::vector<std::shared_ptr<const Memtable>> sealed,
                     std::shared_ptr<const ReadTx> base) {
+  install_over(active_, std::move(sealed), std::move(base));
+}
+
+// Nothing has changed when it throws.
+void Store::install_over(std::shared_ptr<Memtable> active,
+                         std::vector<std::shared_ptr<const Memtable>> sealed,
+                         std::shared_ptr<const ReadTx> base) {
   auto view = std::make_shared<View>();
-  view->layers.push_back(active_);
+  view->layers.reserve(sealed.size() + 1);
+  view->layers.push_back(active);
   for (auto& memtable : sealed) view->layers.push_back(std::move(memtable));
   view->base = std::move(base);
   std::shared_ptr<const View> old = std::exchange(view_, std::move(view));
+  active_ = std::move(active);
   structure_version_++;
   update_backlog();
   discard(std::move(old));
@@ -27,15 +36,15 @@ void Store::forget_nesting() {
 
 bool Store::seal() {
   require_open();
+  require_sound();  // what a poisoned store has in memory must not be merged
   return seal_active();
 }
 
 bool Store::seal_active() {
   if (active_->empty()) return false;
-  active_->seal(last_seq_);
-  std::vector<std::shared_ptr<const Memtable>> sealed = view_->layers;
-  active_ = std::make_shared<Memtable>();
-  install(std::move(sealed), view_->base);
+  const std::shared_ptr<Memtable> sealed = active_;
+  install_over(std::make_shared<Memtable>(), view_->layers, view_->base);
+  sealed->seal(last_seq_);
   return true;
 }
 
@@ -71,9 +80,14 @@ void Store::run_checkpoint(Checkpoint& checkpoint) {
     journal_->recycle(std::min(checkpoint.covered, recycle_limit_.load()));
   } catch (const Error& error) {
     checkpoint_failed_ = error.code() == ErrorCode::ERR_NO_SPACE;
-    // A disk that is full leaves the file as it was; everything else that fails here is final.
-    if (error.code() != ErrorCode::ERR_NO_SPACE && error.code() != ErrorCode::ERR_ABORTED)
-      poison(error);
+    // A disk that is full leaves the file as it was, unless a sync met it; everything else that
+    // fails here is final.
+    const bool is_harmless =
+        error.code() == ErrorCode::ERR_NO_SPACE || error.code() == ErrorCode::ERR_ABORTED;
+    if (!is_harmless || checkpoint.file->poisoned()) poison(error);
+    throw;
+  } catch (const std::bad_alloc&) {
+    if (checkpoint.file->poisoned()) poison(Error(ErrorCode::ERR_OUT_OF_MEMORY));
     throw;
   }
 }
@@ -98,8 +112,8 @@ void Store::discard(std::shared_ptr<const void> garbage) noexcept {
       garbage.reset();
       post_retirement();
     });
-  } catch (const Error&) {
-    // No thread could be started: the garbage was freed here, on the way out.
+  } catch (const std::exception&) {
+    // No thread or no memory for a task: the garbage was freed here, on the way out.
   }
 }
 
@@ -110,7 +124,7 @@ void Store::post_retirement() noexcept {
   }
   try {
     copier_.post([this] { retire_old_files(); });
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     // The next garbage tries again.
   }
 }
@@ -127,7 +141,7 @@ void Store::retire_old_files() noexcept {
     if (idle == nullptr) return;
     try {
       idle->retire(retire_pacer_);
-    } catch (const Error&) {
+    } catch (const std::exception&) {
       // The inode has no name any more: whatever could not be emptied is freed by the kernel at the
       // last close.
     }

@@ -52,8 +52,8 @@ WriteTx::~WriteTx() {
   if (done_) return;
   try {
     file_->freelist().rollback();
-  } catch (const std::exception& error) {
-    file_->poison(Error(ErrorCode::ERR_INTERNAL, error.what()));
+  } catch (const std::exception&) {
+    file_->poison(Error(ErrorCode::ERR_INTERNAL));
   }
 }
 

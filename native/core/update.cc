@@ -41,7 +41,12 @@ void Update::index() {
   bool changed = false;
   // At the snapshot's own sequence number: visible to this transaction's reads, and to nobody
   // else's.
-  while (reader.next(op)) writer.apply(op, seq_, 0, false, changed);
+  try {
+    while (reader.next(op)) writer.apply(op, seq_, 0, false, changed);
+  } catch (const std::bad_alloc&) {
+    rollback();  // what is half replayed cannot be read
+    throw;
+  }
   indexed_bytes_ = ops_.body().size();
   indexed_path_ = reader.path();
   if (changed) version_++;

@@ -35,9 +35,9 @@ void Worker::start() {
   if (thread_.joinable()) thread_.join();
   try {
     thread_ = std::thread([this] { run(); });
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {
     tasks_.pop_back();
-    throw Error(ErrorCode::ERR_OUT_OF_MEMORY, "no thread could be started");
+    throw Error(ErrorCode::ERR_OUT_OF_MEMORY);  // of a system_error too: it has no thread to give
   }
   running_ = true;
 }

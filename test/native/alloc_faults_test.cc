@@ -1,0 +1,99 @@
+// Every allocation of the engine failing in turn, once and for good from then on: the
+// operators new of this executable count the allocations that the engine makes, and one of them
+// throws.
+//
+// After each run: no error but ERR_OUT_OF_MEMORY and those of a store that is poisoned; not the end
+// of the process; either the store is usable when there is memory again, or it is poisoned; opening
+// again finds everything that was acknowledged.
+#include "allocation_fault.h"
+#include "fault_scenarios.h"
+#include "harness.h"
+
+namespace hotbolt::testing {
+
+namespace {
+
+bool promised(ErrorCode code) {
+  return code == ErrorCode::ERR_OUT_OF_MEMORY || code == ErrorCode::ERR_POISONED ||
+         code == ErrorCode::ERR_ABORTED;
+}
+
+std::string judge_use(Session& session) {
+  session.put("usable", "k", "v");
+  session.wait();
+  if (session.acknowledged() != session.started()) return "no longer acknowledges";
+  session.checkpoint();
+  session.check();
+  if (content_of(*session.store()) != session.content_at(session.started())) return "differs";
+  return "";
+}
+
+struct Outcome {
+  bool failed = false;
+  std::string wrong;
+};
+
+Outcome run(const Scenario& scenario, const Beginning& beginning, uint64_t n, bool persistent) {
+  AllocationFault& fault = allocation_fault();
+  const EngineScope outside(false);
+  const auto disk = beginning.left->restart();
+  FaultFileSystem files(*disk, kSessionPath);
+  Session session(files);
+  session.continue_from(beginning.session);
+  std::string wrong;
+  session.before_close([&] {
+    session.wait();
+    // The close of a store that is usable is the scenario's last step under the fault.
+    if (fault.failed == 0) return;
+    fault.armed = false;
+    content_of(*session.store());  // poisoned or not, it can be read
+    if (session.store()->poisoned() || session.is_read_only()) return;
+    const size_t errors = session.errors().size();
+    wrong = judge_use(session);
+    if (wrong.empty() && session.errors().size() > errors)
+      wrong = std::string("unusable: ") + error_name(session.errors().back());
+  });
+  fault.arm(n, persistent);
+  scenario.run(session);
+  fault.armed = false;
+  if (fault.failed == 0) return {};
+  for (const ErrorCode code : session.errors()) {
+    if (wrong.empty() && !promised(code)) wrong = std::string("threw ") + error_name(code);
+  }
+  if (wrong.empty()) wrong = session.judge(*disk, session.acknowledged(), true);
+  if (!wrong.empty()) {
+    wrong = std::string(scenario.name) + ", allocation " + std::to_string(n) +
+            (persistent ? " and all after it: " : ": ") + wrong;
+  }
+  return {true, wrong};
+}
+
+TEST("every allocation that fails is an error, and loses nothing") {
+  std::string wrong;
+  size_t runs = 0;
+  for (const Scenario& scenario : kScenarios) {
+    const Beginning beginning(scenario.begins_with_journal);
+    for (const bool persistent : {false, true}) {
+      const uint64_t stride = is_long() ? 1 : 11;
+      for (uint64_t n = persistent ? 1 : 2;; n += stride) {
+        Outcome outcome;
+        try {
+          outcome = run(scenario, beginning, n, persistent);
+        } catch (const Error& error) {
+          allocation_fault().armed = false;
+          outcome = {true, std::string(scenario.name) + ", allocation " + std::to_string(n) + ": " +
+                               error_name(error.code()) + ": " + error.what()};
+        }
+        if (!outcome.wrong.empty()) wrong += "\n  " + outcome.wrong;
+        if (!outcome.failed) break;
+        runs++;
+      }
+    }
+  }
+  if (is_long()) std::cout << runs << " runs with a failed allocation" << std::endl;
+  EXPECT_EQ(wrong, "");
+}
+
+}  // namespace
+
+}  // namespace hotbolt::testing

@@ -1,0 +1,167 @@
+// Every call of the file system failing in turn: scenarios that together make each call of
+// core/file.h on each kind of file are run again and again, with the first call failing, then the
+// second, until nothing fails any more. See fault_file.h for how a call fails.
+//
+// After each run: no error but those that were promised; poisoned where that is promised and
+// nowhere else, usable otherwise; no sync was called twice; nothing acknowledged is lost, not by
+// a power cut at the failure either; and opening again ends well.
+#include "fault_scenarios.h"
+#include "harness.h"
+
+namespace hotbolt::testing {
+
+namespace {
+
+constexpr Fault kFaults[] = {
+    {"EIO", ErrorCode::ERR_IO, 5},
+    {"EIO for good", ErrorCode::ERR_IO, 5, false, true},
+    {"half, then ENOSPC", ErrorCode::ERR_NO_SPACE, 28, true},
+    {"ENOSPC for good", ErrorCode::ERR_NO_SPACE, 28, false, true},
+    {"ENOSPC", ErrorCode::ERR_NO_SPACE, 28},
+    {"EDQUOT", ErrorCode::ERR_NO_SPACE, 122},
+    {"EDQUOT for good", ErrorCode::ERR_NO_SPACE, 122, true, true},
+    {"EINTR", ErrorCode::ERR_IO, 4},
+    {"EINTR for good", ErrorCode::ERR_IO, 4, true, true},
+};
+
+enum class Poison { kMust, kMay, kMustNot };
+
+// core/file.h and README: a failed sync, a failed write of a meta or of the journal are final.
+Poison poison_after(const FailedCall& failed) {
+  const bool is_sync = failed.call == "sync_data" || failed.call == "sync_all" ||
+                       failed.call == "sync_directory" || failed.call.ends_with("_writeback");
+  const bool is_of_segment = failed.kind == Kind::kJournal && failed.call != "sync_data";
+  switch (failed.kind) {
+    case Kind::kTemporary:
+    case Kind::kReplaced:
+    case Kind::kCreated:
+      return Poison::kMustNot;
+    case Kind::kDatabase:
+      if (is_sync || failed.of_meta) return Poison::kMust;
+      return failed.code == ErrorCode::ERR_NO_SPACE ? Poison::kMustNot : Poison::kMay;
+    default:
+      // What fails while a segment is made ready ahead is tried again when it is needed.
+      return is_sync && !is_of_segment ? Poison::kMust : Poison::kMay;
+  }
+}
+
+std::string judge_poison(const std::vector<FailedCall>& failed, Session& session) {
+  bool must = false;
+  bool may = false;
+  for (const FailedCall& call : failed) {
+    must = must || poison_after(call) == Poison::kMust;
+    may = may || poison_after(call) != Poison::kMustNot;
+  }
+  if (must && !session.becomes_poisoned()) return "not poisoned";
+  if (!may && session.store()->poisoned()) return "poisoned";
+  return "";
+}
+
+bool promised(ErrorCode code, const std::vector<FailedCall>& failed) {
+  if (code == ErrorCode::ERR_POISONED || code == ErrorCode::ERR_ABORTED) return true;
+  for (const FailedCall& call : failed) {
+    if (code == call.code) return true;
+  }
+  return false;
+}
+
+// The store is usable again when the fault is gone.
+std::string judge_use(Session& session) {
+  session.put("usable", "k", "v");
+  session.wait();
+  if (session.acknowledged() != session.started()) return "no longer acknowledges";
+  session.checkpoint();
+  session.check();
+  if (content_of(*session.store()) != session.content_at(session.started())) return "differs";
+  return "";
+}
+
+struct Outcome {
+  bool failed = false;
+  std::string wrong;
+};
+
+Outcome run(const Scenario& scenario, const Beginning& beginning, const Fault& fault,
+            std::set<std::string>& places) {
+  const auto disk = beginning.left->restart();
+  FaultFileSystem files(*disk, kSessionPath);
+  Session session(files);
+  session.continue_from(beginning.session);
+  Seq acknowledged_at_fault = 0;
+  bool open_at_fault = false;
+  files.set_before_crash([&] {
+    acknowledged_at_fault = session.acknowledged();
+    open_at_fault = session.is_open();
+  });
+  files.arm(fault);
+  // The scenario closes the store in the end; what is left of it is judged before that.
+  std::string wrong;
+  session.before_close([&] {
+    session.wait();
+    files.heal();
+    const auto failed = files.failed();
+    if (failed.empty()) return;
+    if (open_at_fault) wrong = judge_poison(failed, session);
+    for (const ErrorCode code : session.errors()) {
+      if (!promised(code, failed)) wrong = std::string("threw ") + error_name(code);
+    }
+    if (!wrong.empty() || session.store()->poisoned() || session.is_read_only()) return;
+    const size_t errors = session.errors().size();
+    wrong = judge_use(session);
+    if (wrong.empty() && session.errors().size() > errors)
+      wrong = std::string("unusable: ") + error_name(session.errors().back());
+  });
+  scenario.run(session);
+  files.heal();
+  const auto failed = files.failed();
+  places.insert(files.places().begin(), files.places().end());
+  if (failed.empty()) return {};
+  if (wrong.empty()) {
+    wrong = files.repeated_sync();
+    if (!wrong.empty()) wrong = "synced again: " + wrong;
+  }
+  if (wrong.empty()) wrong = session.judge(*files.crashed(), acknowledged_at_fault, false);
+  if (wrong.empty()) wrong = session.judge(*disk, session.acknowledged(), true);
+  if (!wrong.empty()) {
+    wrong = std::string(scenario.name) + ", " + fault.name + " at call " + std::to_string(fault.n) +
+            " (" + failed.front().call + " of " + kind_name(failed.front().kind) + "): " + wrong;
+  }
+  return {true, wrong};
+}
+
+TEST("every call that fails ends in an error or in success, and loses nothing") {
+  std::set<std::string> places;
+  std::string wrong;
+  size_t runs = 0;
+  for (const Scenario& scenario : kScenarios) {
+    const Beginning beginning(scenario.begins_with_journal);
+    uint64_t phase = 0;
+    for (Fault fault : kFaults) {
+      const uint64_t stride = is_long() ? 1 : std::size(kFaults);
+      for (fault.n = 1 + phase % stride;; fault.n += stride) {
+        Outcome outcome;
+        try {
+          outcome = run(scenario, beginning, fault, places);
+        } catch (const Error& error) {
+          outcome = {true, std::string(scenario.name) + ", " + fault.name + " at call " +
+                               std::to_string(fault.n) + ": " + error_name(error.code()) + ": " +
+                               error.what()};
+        }
+        if (!outcome.wrong.empty()) wrong += "\n  " + outcome.wrong;
+        if (!outcome.failed) break;
+        runs++;
+      }
+      phase++;
+    }
+  }
+  if (is_long()) {
+    std::cout << runs << " runs with a fault, calls made:";
+    for (const std::string& place : places) std::cout << "\n  " << place;
+    std::cout << std::endl;
+  }
+  EXPECT_EQ(wrong, "");
+}
+
+}  // namespace
+
+}  // namespace hotbolt::testing

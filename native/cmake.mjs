@@ -29,5 +29,5 @@ export function buildWithCmake(target, sanitizer) {
     `-DHOTBOLT_ADDON_API=${dirname(addonApi)}`,
   ]
   runStep('cmake', ['-S', 'native', '-B', folder, ...definitions])
-  runStep('cmake', ['--build', folder, '--target', target, '-j', '1'])
+  runStep('cmake', ['--build', folder, '--target', target, '-j', '2'])
 }

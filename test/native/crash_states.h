@@ -364,4 +364,257 @@ inline bool is_legal(const Trace& trace, size_t point, const Files& files) {
   return why_illegal(trace, point, files).empty();
 }
 
+// One state that a power cut may leave.
+struct CrashState {
+  size_t index = 0;  // among those of its point
+  std::vector<std::pair<std::string, Image>> files;
+
+  uint64_t hash() const {
+    uint64_t hash = 0;
+    for (const auto& [path, image] : files)
+      hash += mix(std::hash<std::string>()(path), image.hash());
+    return hash;
+  }
+};
+
+struct CrashStateOptions {
+  uint64_t seed = 1;
+  // How many bytes from its start this write may be torn after, at any byte: those of a record that
+  // is to survive even disks without atomic sectors.
+  std::function<uint64_t(const Call&)> torn_bytes = [](const Call&) { return uint64_t{0}; };
+};
+
+// Visits states that a power cut may leave at the point where `disk` is, after `last` was called.
+// Always the same ones in the same order.
+class CrashStates {
+ public:
+  using Visit = std::function<void(const CrashState&)>;
+
+  CrashStates(const Trace& trace, Disk& disk, const CrashStateOptions& options, Visit visit)
+      : trace_(trace), disk_(disk), options_(options), visit_(std::move(visit)) {
+    for (const auto& [number, inode] : disk.inodes()) {
+      for (size_t i = 0; i < inode.pending.size(); i++) {
+        changes_.push_back({number, &inode.pending[i]});
+      }
+    }
+    std::sort(changes_.begin(), changes_.end(),
+              [](const Ref& a, const Ref& b) { return a.change->call < b.change->call; });
+  }
+
+  void run(const Call& last) {
+    choose_names();
+    const Choice all(changes_.size(), Fate{kWhole});
+    const Choice none(changes_.size(), Fate{kLost});
+    for (const Names& names : names_) emit(all, names);
+    for (const Names& names : names_) emit(none, names);
+    const auto [first, end] = window();
+    for (size_t i = first; i < end; i++) {
+      vary(all, i, {kLost});
+      vary(none, i, {kWhole});
+      vary_size(all, none, i);
+    }
+    for (size_t i = first; i < end; i++) {
+      const bool is_last = changes_[i].change->call + 1 == disk_.point();
+      if (is_last) tear(none, i);
+      const bool is_synced = last.kind == CallKind::kSyncStarted && last.inode == changes_[i].inode;
+      if (is_last || is_synced) tear(all, i);
+    }
+    if (changes_.size() > 1) {
+      for (uint64_t i = 0; i < kMixtures; i++) {
+        Choice mixture;
+        for (size_t k = 0; k < changes_.size(); k++)
+          mixture.push_back({kMixed, mix(mix(options_.seed, disk_.point()), i * 1000 + k)});
+        emit_both(mixture);
+      }
+    }
+  }
+
+ private:
+  static constexpr size_t kWindow = 24;     // changes that are varied: the newest
+  static constexpr size_t kSubsetsMax = 6;  // name changes with all their subsets
+  static constexpr size_t kSectorsMax = 8;  // of a write with all their subsets
+  static constexpr uint64_t kSeeded = 64;   // subsets of a longer write
+  static constexpr uint64_t kMixtures = 4;
+
+  // What becomes of a change.
+  enum Kind : uint8_t {
+    kLost,
+    kWhole,
+    kSizeOnly,   // the size, with zeros
+    kSizeStale,  // the size, with what the blocks held before
+    kDataOnly,   // inside the old size
+    kTorn,       // the sectors in `subset`, by index
+    kTornShort,  // the same, and the file ends behind the last one
+    kTornBytes,  // the first `number` bytes
+    kMixed,      // sectors and size by chance, seeded with `number`
+  };
+  struct Fate {
+    Kind kind = kLost;
+    uint64_t number = 0;
+    std::vector<bool> subset{};
+  };
+  using Choice = std::vector<Fate>;
+  struct Ref {
+    uint64_t inode;
+    const PendingChange* change;
+  };
+
+  std::pair<size_t, size_t> window() const {
+    return {changes_.size() - std::min(changes_.size(), kWindow), changes_.size()};
+  }
+
+  void vary(Choice choice, size_t i, Fate fate) {
+    choice[i] = std::move(fate);
+    emit_both(choice);
+  }
+
+  void vary_size(const Choice& all, const Choice& none, size_t i) {
+    if (!changes_[i].change->changes_size) return;
+    for (const Choice& others : {all, none}) {
+      vary(others, i, {kSizeOnly});
+      vary(others, i, {kSizeStale});
+      vary(others, i, {kDataOnly});
+    }
+  }
+
+  void tear(const Choice& others, size_t i) {
+    const PendingChange& change = *changes_[i].change;
+    if (!change.is_write) return;
+    const size_t count = change.sectors.size();
+    const auto emit_subset = [&](std::vector<bool> subset) {
+      vary(others, i, {kTorn, 0, subset});
+      if (change.changes_size) vary(others, i, {kTornShort, 0, std::move(subset)});
+    };
+    const auto emit_where = [&](const std::function<bool(size_t)>& keeps) {
+      std::vector<bool> subset(count);
+      for (size_t k = 0; k < count; k++) subset[k] = keeps(k);
+      emit_subset(std::move(subset));
+    };
+    if (count > 1 && count <= kSectorsMax) {
+      for (uint64_t bits = 1; bits + 1 < uint64_t{1} << count; bits++)
+        emit_where([&](size_t k) { return (bits >> k & 1) != 0; });
+    } else if (count > 1) {
+      emit_where([&](size_t k) { return k < count / 2; });
+      emit_where([&](size_t k) { return k >= count / 2; });
+      emit_where([&](size_t k) { return k % 2 == 0; });
+      emit_where([&](size_t k) { return k % 2 == 1; });
+      std::mt19937_64 random(mix(options_.seed, change.call));
+      for (uint64_t n = 0; n < kSeeded; n++) emit_where([&](size_t) { return random() % 2 == 0; });
+    }
+    const uint64_t bytes = options_.torn_bytes(trace_.calls[change.call]);
+    for (uint64_t n = 1; n < bytes; n++) vary(others, i, {kTornBytes, n});
+  }
+
+  // All subsets of the changes of names that can be, or a choice of them if there are many.
+  void choose_names() {
+    const std::vector<NameChange>& changes = disk_.name_changes();
+    const size_t count = changes.size();
+    const auto add = [&](const std::function<bool(size_t)>& keeps) {
+      Names names = disk_.names();
+      for (size_t i = 0; i < count; i++) {
+        if (keeps(i) && !changes[i].apply(names)) return;
+      }
+      if (std::find(names_.begin(), names_.end(), names) == names_.end()) names_.push_back(names);
+    };
+    add([](size_t) { return true; });
+    add([](size_t) { return false; });
+    if (count <= kSubsetsMax) {
+      for (uint64_t bits = 1; bits + 1 < uint64_t{1} << count; bits++)
+        add([&](size_t i) { return (bits >> i & 1) != 0; });
+      return;
+    }
+    for (size_t k = 0; k < count; k++) {
+      add([&](size_t i) { return i < k; });
+      add([&](size_t i) { return i != k; });
+      add([&](size_t i) { return i == k; });
+    }
+  }
+
+  // With all names changed, and with none.
+  void emit_both(const Choice& choice) {
+    for (size_t i = 0; i < std::min<size_t>(2, names_.size()); i++) emit(choice, names_[i]);
+  }
+
+  void emit(const Choice& choice, const Names& names) {
+    state_.files.clear();
+    for (const auto& [path, number] : names)
+      state_.files.emplace_back(path, left_of(number, choice));
+    visit_(state_);
+    state_.index++;
+  }
+
+  Image left_of(uint64_t number, const Choice& choice) {
+    const Inode& inode = disk_.inode(number);
+    Image image = inode.durable;
+    for (size_t i = 0; i < changes_.size(); i++) {
+      if (changes_[i].inode == number) apply(choice[i], *changes_[i].change, image);
+    }
+    const uint64_t sectors = (image.size + kSectorBytes - 1) / kSectorBytes;
+    if (image.sectors.size() > sectors) image.sectors.resize(sectors);
+    const uint64_t part = image.size % kSectorBytes;
+    if (part != 0 && image.sectors.size() == sectors && image.sectors.back() != nullptr)
+      image.sectors.back() = disk_.make(Bytes(image.sectors.back()->bytes.data(), part));
+    return image;
+  }
+
+  void apply(const Fate& fate, const PendingChange& change, Image& image) {
+    const bool is_cut = fate.kind == kMixed && change.is_write;
+    if (fate.kind == kLost || (fate.kind == kMixed && !is_cut && fate.number % 2 == 0)) return;
+    uint64_t size = change.size_after;
+    for (size_t i = 0; i < change.sectors.size(); i++) {
+      const auto [sector, content] = change.sectors[i];
+      const Sector* const before = image.at(sector);
+      if (keeps(fate, i) || (fate.kind == kMixed && !is_cut)) {
+        image.set(sector, content);
+      } else if (fate.kind == kSizeStale && before == nullptr) {
+        image.set(sector, stale());
+      } else if (fate.kind == kTornBytes && i == 0) {
+        image.set(sector, torn(before, content, fate.number));
+      }
+      if (fate.kind == kTornShort && fate.subset[i]) size = (sector + 1) * kSectorBytes;
+    }
+    const bool keeps_size = fate.kind != kDataOnly && (!is_cut || fate.number % 4 != 0);
+    if (change.changes_size && keeps_size) image.size = std::min(size, change.size_after);
+  }
+
+  static bool keeps(const Fate& fate, size_t i) {
+    switch (fate.kind) {
+      case kWhole:
+      case kDataOnly:
+        return true;
+      case kTorn:
+      case kTornShort:
+        return fate.subset[i];
+      case kMixed:
+        return mix(fate.number, i) % 2 == 0;
+      default:
+        return false;
+    }
+  }
+
+  const Sector* stale() {
+    static const Sector* const sector = [] {
+      static Sector filled;
+      filled.bytes.fill(char(0xAA));
+      filled.hash = 0xAA;
+      return &filled;
+    }();
+    return sector;
+  }
+
+  const Sector* torn(const Sector* before, const Sector* after, uint64_t bytes) {
+    Sector sector = before == nullptr ? Sector{} : *before;
+    std::memcpy(sector.bytes.data(), after->bytes.data(), bytes);
+    return disk_.make(sector);
+  }
+
+  const Trace& trace_;
+  Disk& disk_;
+  const CrashStateOptions& options_;
+  const Visit visit_;
+  std::vector<Ref> changes_;  // of all files, in the order of their calls
+  std::vector<Names> names_;  // all changes made, none made, others
+  CrashState state_;
+};
+
 }  // namespace hotbolt::testing

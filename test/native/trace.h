@@ -17,13 +17,15 @@
 //   ... Store::open(files, "/mnt/data/a.db", ...) ..., trace.acknowledged(7) ...
 //   is_legal(trace, point, files_after_the_cut)
 //
-// Any thread, but Trace::calls is to be read when nobody writes it any more.
+// Any thread, but Trace::calls is to be read when nobody writes it any more; visit() at any time.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -53,6 +55,7 @@ struct Call {
   std::string bytes{};
   std::string path{};
   std::string target{};
+  std::thread::id thread = std::this_thread::get_id();
 };
 
 // A file that was there, and durable, before the first call.
@@ -76,6 +79,12 @@ class Trace {
   // How many calls there are: the point at which a power cut now would happen.
   size_t point() const {
     std::lock_guard lock(mutex_);
+    return calls.size();
+  }
+  // Shows the calls from `first` on, while nobody adds any, and returns their number.
+  size_t visit(const std::function<void(const Call&)>& look, size_t first = 0) const {
+    std::lock_guard lock(mutex_);
+    for (size_t i = first; i < calls.size(); i++) look(calls[i]);
     return calls.size();
   }
 
@@ -170,7 +179,14 @@ class TracingFileSystem : public FileSystem {
     for (const std::string& name : base.list(directory)) read_initial(directory + "/" + name);
   }
 
+  // Called before a file is created, on the caller's thread and without any lock: the place to hold
+  // it back. Set it before the file system is used.
+  void set_before_create(std::function<void(const std::string& path)> hook) {
+    before_create_ = std::move(hook);
+  }
+
   std::unique_ptr<File> open(const std::string& path, OpenMode mode) override {
+    if (before_create_ && mode.create) before_create_(path);
     std::lock_guard lock(trace_.mutex_);
     std::unique_ptr<File> file = base_.open(path, mode);
     auto entry = inodes_.find(path);
@@ -240,6 +256,7 @@ class TracingFileSystem : public FileSystem {
 
   FileSystem& base_;
   Trace& trace_;
+  std::function<void(const std::string&)> before_create_;
   std::map<std::string, uint64_t> inodes_;  // by path
   uint64_t next_inode_ = 1;
 };

@@ -1,0 +1,366 @@
+// The crash enumerator: cuts the power at every point of many workloads, in every way that finds
+// bugs (crash_states.h), and proves of each distinct state that is left that
+//   - it opens, and the complete check finds nothing;
+//   - it holds exactly the first j transactions, with acknowledged <= j <= started;
+//   - it takes another write, closes, leaves nothing beside the file, and opens with all of that;
+//   - while both metas are intact, the older one is a sound state too: the fallback;
+//   - (of some states) a second power cut during the recovery leaves the same j transactions.
+//
+// What a state holds is remembered by the hash of its bytes: a state that comes again at a later
+// point, or in another workload, is not opened again, but must still be one that is allowed there.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <iomanip>
+#include <iostream>
+#include <thread>
+#include <unordered_map>
+
+#include "core/check.h"
+#include "crash_workloads.h"
+
+namespace hotbolt::testing {
+
+// Which workloads, and how much of them.
+struct CrashPlan {
+  uint64_t states_max = 20'000;  // distinct ones
+  uint64_t seed = 1;
+  unsigned threads = 1;
+  uint64_t nested_every = 16;  // of how many states one is cut again during its recovery
+  uint64_t nested_max = 24;    // states of each of these
+  // Only this state, if `workload` is not empty: a failure again.
+  std::string workload{};
+  size_t point = 0;
+  size_t state = 0;
+};
+
+struct CrashCounts {
+  uint64_t points = 0;
+  uint64_t states = 0;  // distinct
+  uint64_t nested = 0;  // distinct
+};
+
+struct CrashReport {
+  uint64_t workloads = 0;
+  CrashCounts total;
+  std::map<std::string, CrashCounts> activities;
+  std::vector<std::string> wrong;
+  double seconds = 0;
+};
+
+inline std::ostream& operator<<(std::ostream& out, const CrashReport& report) {
+  out << report.workloads << " workloads, " << report.total.points << " crash points, "
+      << report.total.states << " distinct states, " << report.total.nested << " nested (";
+  const char* separator = "";
+  for (const auto& [activity, counts] : report.activities) {
+    out << separator << activity << " " << counts.states + counts.nested;
+    separator = ", ";
+  }
+  return out << "), " << std::fixed << std::setprecision(1) << report.seconds << " s, "
+             << report.wrong.size() << " wrong";
+}
+
+// What a state turned out to hold.
+struct Outcome {
+  Seq seq = 0;
+  uint64_t fingerprint = 0;
+  std::string wrong;  // "" : nothing
+};
+
+inline std::string first_issue(const CheckReport& report) {
+  return report.ok() ? "" : "check: " + report.issues.front().message;
+}
+
+// With the newest meta gone, the one before must be a complete state: no page of it is reused yet.
+inline std::string check_fallback(const CrashState& state) {
+  SimFileSystem files;
+  for (const auto& [path, image] : state.files) {
+    if (path == kPath) files.put_file(path, image.bytes());
+  }
+  if (!files.status(kPath)) return "";
+  auto file = PageFile::open(files, kPath, {.read_only = true});
+  const Meta meta = file->meta();
+  const std::optional<Meta> previous = file->previous_meta();
+  if (!previous || !previous->mark || !meta.mark) return "";
+  if (value(previous->txid) + 1 != value(meta.txid)) return "";
+  if (previous->high_water > meta.high_water) return "";
+  const uint32_t page_size = file->page_size();
+  file.reset();
+  files.open(kPath, {.write = true})
+      ->write((value(meta.txid) % 2) * page_size, std::string(page_size, '\0'));
+  file = PageFile::open(files, kPath, {.read_only = true});
+  const std::string issue = first_issue(check(*file->begin_read(), nullptr));
+  return issue.empty() ? "" : "fallback " + issue;
+}
+
+class CrashChecker {
+ public:
+  explicit CrashChecker(CrashPlan plan) : plan_(std::move(plan)) {}
+
+  CrashReport run() {
+    const auto begin = std::chrono::steady_clock::now();
+    if (!plan_.workload.empty()) {
+      check(workload_of(plan_.workload));
+    } else {
+      const std::vector<Workload> workloads = choose();
+      std::atomic<size_t> next{0};
+      const auto work = [&] {
+        while (!done()) {
+          const size_t i = next++;
+          check(i < workloads.size() ? workloads[i] : seeded(i - workloads.size()));
+        }
+      };
+      std::vector<std::thread> others;
+      for (unsigned i = 1; i < plan_.threads; i++) others.emplace_back(work);
+      work();
+      for (std::thread& other : others) other.join();
+    }
+    report_.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    return report_;
+  }
+
+ private:
+  static constexpr size_t kWrongMax = 5;
+
+  bool done() {
+    std::lock_guard lock(mutex_);
+    return report_.total.states + report_.total.nested >= plan_.states_max ||
+           report_.wrong.size() >= kWrongMax;
+  }
+
+  // Short scripts first, of all settings; then seeded ones between the scripts of three.
+  std::vector<Workload> choose() const {
+    std::vector<Setting> settings;
+    for (const Start start : {Start::kNew, Start::kClosed, Start::kForeign}) {
+      for (const SyncMode sync : {SyncMode::kAlways, SyncMode::kNever}) {
+        for (const uint32_t page_size : {1024u, 4096u, 16384u})
+          settings.push_back({page_size, start, sync});
+      }
+    }
+    const size_t count = operations().size();
+    std::vector<Workload> workloads;
+    for (const Setting& setting : settings) {
+      for (size_t a = 0; a < count; a++) workloads.push_back({setting, {a}});
+    }
+    std::vector<Workload> longer;
+    for (size_t a = 0; a < count; a++) {
+      for (size_t b = 0; b < count; b++) {
+        for (const Setting& setting : settings) longer.push_back({setting, {a, b}});
+        for (size_t c = 0; c < count; c++) longer.push_back({settings[0], {a, b, c}});
+      }
+    }
+    std::mt19937_64 random(plan_.seed);
+    std::shuffle(longer.begin(), longer.end(), random);
+    for (size_t i = 0; i < longer.size(); i++) {
+      workloads.push_back(longer[i]);
+      if (i % 16 == 0) workloads.push_back(seeded(i));
+    }
+    return workloads;
+  }
+  Workload seeded(size_t i) const {
+    const Setting setting{i % 32 < 16 ? 1024u : 4096u, static_cast<Start>(i / 32 % 3),
+                          i / 64 % 2 == 0 ? SyncMode::kAlways : SyncMode::kNever};
+    return {setting, {}, plan_.seed * 1'000'000 + i};
+  }
+
+  void check(const Workload& workload) {
+    std::unique_ptr<Recorded> recorded;
+    try {
+      recorded = record(workload);
+    } catch (const std::exception& error) {
+      return note_wrong(workload.name() + ": without a crash: " + error.what());
+    }
+    const Trace& trace = recorded->trace;
+    CrashStateOptions options{.seed = plan_.seed, .torn_bytes = [&](const Call& call) {
+                                return meta_record_bytes(call);
+                              }};
+    Disk disk(trace);
+    while (disk.point() < trace.calls.size() && !done()) {
+      const Call& last = disk.advance();
+      if (disk.point() < recorded->first_point || changes_nothing(last)) continue;
+      if (!plan_.workload.empty() && disk.point() != plan_.point) continue;
+      if (plan_.workload.empty() && workload.script.empty() && !samples(workload, disk.point()))
+        continue;
+      visit_point(workload, *recorded, disk, last, options);
+    }
+    std::lock_guard lock(mutex_);
+    report_.workloads++;
+  }
+
+  void visit_point(const Workload& workload, const Recorded& recorded, Disk& disk, const Call& last,
+                   const CrashStateOptions& options) {
+    {
+      std::lock_guard lock(mutex_);
+      report_.total.points++;
+      report_.activities[disk.activity()].points++;
+    }
+    const auto visit = [&](const CrashState& state) {
+      if (!plan_.workload.empty() && state.index != plan_.state) return;
+      const Outcome outcome = outcome_of(state, disk.activity(), workload.setting);
+      const std::string wrong = judge(outcome, *recorded.run, disk);
+      if (wrong.empty()) return;
+      note_wrong(wrong + "\n    npm run test:crash -- --workload=" + workload.name() + " --point=" +
+                 std::to_string(disk.point()) + " --state=" + std::to_string(state.index) +
+                 " --seed=" + std::to_string(plan_.seed));
+    };
+    CrashStates(recorded.trace, disk, options, visit).run(last);
+  }
+
+  // Of a long run, some points: each has many states.
+  bool samples(const Workload& workload, size_t point) const {
+    return mix(workload.seed, point) % 16 == 0;
+  }
+  static bool changes_nothing(const Call& call) {
+    return call.kind == CallKind::kActivity || call.kind == CallKind::kStarted ||
+           call.kind == CallKind::kDirectorySyncStarted;
+  }
+  // A meta page begins with a header and the meta's magic number; a meta is used when its checksum
+  // fits, so it may be torn anywhere before its end.
+  static uint64_t meta_record_bytes(const Call& call) {
+    constexpr uint64_t kRecordBytes = kPageHeaderSize + kMetaSize;
+    if (call.bytes.size() < kMetaPageBytesUsed) return 0;
+    return load<uint32_t>(call.bytes.data() + kPageHeaderSize) == kMagic ? kRecordBytes : 0;
+  }
+
+  static std::string judge(const Outcome& outcome, const StoreRun& run, const Disk& disk) {
+    if (!outcome.wrong.empty()) return outcome.wrong;
+    if (outcome.seq < disk.acknowledged()) {
+      return "lost: transaction " + std::to_string(disk.acknowledged()) + " was acknowledged, " +
+             std::to_string(outcome.seq) + " is the last";
+    }
+    if (outcome.seq > disk.started()) return "invented a transaction";
+    const std::optional<uint64_t> expected = run.fingerprint_at(outcome.seq);
+    if (expected != outcome.fingerprint)
+      return "differs from the model after transaction " + std::to_string(outcome.seq);
+    return "";
+  }
+
+  Outcome outcome_of(const CrashState& state, const std::string& activity, const Setting& setting) {
+    const uint64_t hash = state.hash();
+    {
+      std::lock_guard lock(mutex_);
+      const auto known = seen_.find(hash);
+      if (known != seen_.end()) return known->second;
+      if (report_.wrong.size() >= kWrongMax) return {};
+    }
+    Trace trace;
+    size_t recovered = 0;
+    const bool is_nested = mix(hash, plan_.seed) % plan_.nested_every == 0;
+    Outcome outcome = guarded([&](Outcome& result) {
+      result.wrong = check_fallback(state);
+      if (result.wrong.empty())
+        verify(state, setting, result, is_nested ? &trace : nullptr, recovered);
+    });
+    note(hash, outcome, activity, &CrashCounts::states);
+    if (is_nested && outcome.wrong.empty())
+      outcome.wrong = cut_recovery(trace, recovered, outcome, setting);
+    return outcome;
+  }
+
+  template <typename Body>
+  static Outcome guarded(Body&& body) {
+    Outcome outcome;
+    try {
+      body(outcome);
+    } catch (const Error& error) {
+      outcome.wrong = std::string(error_name(error.code())) + ": " + error.what();
+    } catch (const std::exception& error) {
+      outcome.wrong = error.what();
+    }
+    return outcome;
+  }
+
+  void note(uint64_t hash, const Outcome& outcome, const std::string& activity,
+            uint64_t CrashCounts::* count) {
+    std::lock_guard lock(mutex_);
+    if (!seen_.emplace(hash, outcome).second) return;
+    report_.total.*count += 1;
+    report_.activities[activity].*count += 1;
+  }
+
+  // `trace`, if there is one, gets the calls of the recovery: the first `recovered` ones.
+  static void verify(const CrashState& state, const Setting& setting, Outcome& outcome,
+                     Trace* trace, size_t& recovered) {
+    SimFileSystem base(state.hash());
+    for (const auto& [path, image] : state.files) base.put_file(path, image.bytes());
+    std::unique_ptr<TracingFileSystem> traced;
+    if (trace != nullptr)
+      traced = std::make_unique<TracingFileSystem>(base, *trace, directory_of(kPath));
+    FileSystem& files = traced ? static_cast<FileSystem&>(*traced) : base;
+    StoreOptions options = setting.options();
+    options.journal.sync = SyncMode::kAlways;
+    const auto listener = std::make_shared<Listener>();
+    auto store = Store::open(files, kPath, options, listener);
+    if (trace != nullptr) recovered = trace->point();
+    outcome.seq = store->last_seq();
+    ModelBucket model = dump(*store);
+    outcome.fingerprint = fingerprint(model);
+    BucketRef ref;
+    ref.path = {"after"};
+    store->put(ref, "crash", "x");
+    model.buckets["after"].values["crash"] = "x";
+    listener->wait(store->submit());
+    outcome.wrong = first_issue(store->run_check(*store->view()->base->file()));
+    close_store(store);
+    if (!outcome.wrong.empty()) return;
+    if (base.paths() != std::vector<std::string>{kPath}) outcome.wrong = "leaves files behind";
+    options.read_only = true;
+    store = Store::open(files, kPath, options, listener);
+    if (dump(*store) != model) outcome.wrong = "differs after the next close";
+    const std::string issue = first_issue(store->run_check(*store->view()->base->file()));
+    if (!issue.empty()) outcome.wrong = "after the next close, " + issue;
+    close_store(store);
+  }
+
+  // Everything was durable when the recovery began, so nothing may get lost in it.
+  std::string cut_recovery(const Trace& trace, size_t recovered, const Outcome& expected,
+                           const Setting& setting) {
+    CrashStateOptions options{.seed = plan_.seed, .torn_bytes = meta_record_bytes};
+    uint64_t left = plan_.nested_max;
+    std::string wrong;
+    Disk disk(trace);
+    while (disk.point() < recovered && wrong.empty() && left > 0) {
+      const Call& last = disk.advance();
+      if (changes_nothing(last)) continue;
+      uint64_t here = 1 + plan_.nested_max / 6;
+      CrashStates(trace, disk, options, [&](const CrashState& state) {
+        if (left == 0 || here == 0 || !wrong.empty()) return;
+        const uint64_t hash = state.hash();
+        {
+          std::lock_guard lock(mutex_);
+          if (seen_.contains(hash)) return;
+        }
+        // A few of each point.
+        if (state.index > 4 && mix(hash, plan_.seed) % 4 != 0) return;
+        left--;
+        here--;
+        size_t ignored = 0;
+        Outcome outcome =
+            guarded([&](Outcome& result) { verify(state, setting, result, nullptr, ignored); });
+        if (outcome.wrong.empty() &&
+            (outcome.seq != expected.seq || outcome.fingerprint != expected.fingerprint))
+          outcome.wrong = "holds " + std::to_string(outcome.seq) + " transactions instead of " +
+                          std::to_string(expected.seq);
+        note(hash, outcome, "recovery", &CrashCounts::nested);
+        if (!outcome.wrong.empty())
+          wrong = "cut again at call " + std::to_string(disk.point()) + " of its recovery, state " +
+                  std::to_string(state.index) + ": " + outcome.wrong;
+      }).run(last);
+    }
+    return wrong;
+  }
+
+  void note_wrong(std::string what) {
+    std::lock_guard lock(mutex_);
+    if (report_.wrong.size() < kWrongMax) report_.wrong.push_back(std::move(what));
+  }
+
+  const CrashPlan plan_;
+  std::mutex mutex_;
+  std::unordered_map<uint64_t, Outcome> seen_;  // by the hash of a state
+  CrashReport report_;
+};
+
+}  // namespace hotbolt::testing

@@ -1,0 +1,485 @@
+// A store at work, beside a model of what it holds: what tests of the whole engine are made of.
+//
+// StoreRun makes each change to both, and keeps a fingerprint of the model after every transaction,
+// so that any state can be compared with the one it should be. The steps of a checkpoint or a
+// defragmentation run on the test's thread, so that writes can come between them; the journal and
+// the workers have their own threads as always. settle() waits until none of them has anything left
+// to do: a run that settles after every step makes the same calls each time.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <future>
+#include <map>
+#include <mutex>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/defrag.h"
+#include "core/store.h"
+#include "core/update.h"
+#include "harness.h"
+#include "trace.h"
+
+namespace hotbolt::testing {
+
+inline const std::string kPath = "/data/a.db";
+
+struct ModelBucket {
+  std::map<std::string, std::string> values;
+  std::map<std::string, ModelBucket> buckets;
+  uint64_t sequence = 0;
+  bool operator==(const ModelBucket&) const = default;
+};
+
+inline ModelBucket* find(ModelBucket& root, const BucketPath& path) {
+  ModelBucket* bucket = &root;
+  for (const std::string& name : path) {
+    auto child = bucket->buckets.find(name);
+    if (child == bucket->buckets.end()) return nullptr;
+    bucket = &child->second;
+  }
+  return bucket;
+}
+
+inline ModelBucket& make(ModelBucket& root, const BucketPath& path) {
+  ModelBucket* bucket = &root;
+  for (const std::string& name : path) bucket = &bucket->buckets[name];
+  return *bucket;
+}
+
+inline ModelBucket dump(const BucketView& bucket) {
+  ModelBucket model;
+  model.sequence = bucket.sequence();
+  for (MergedCursor cursor(bucket, {}, false); cursor.valid(); cursor.next()) {
+    std::string name(cursor.key());
+    if (cursor.is_bucket()) {
+      model.buckets[name] = dump(bucket.child(name));
+    } else {
+      model.values[name] = std::string(cursor.value());
+    }
+  }
+  return model;
+}
+
+inline ModelBucket dump(const Store& store) {
+  return dump(BucketView::root(*store.view(), kSeqMax));
+}
+
+inline uint64_t fingerprint(const ModelBucket& bucket) {
+  const auto combine = [](uint64_t a, uint64_t b) {
+    return (a ^ (b + 0x9E3779B97F4A7C15 + (a << 6) + (a >> 2))) * 0xD6E8FEB86659FD93;
+  };
+  const std::hash<std::string> of;
+  uint64_t hash = combine(bucket.sequence, bucket.values.size());
+  for (const auto& [key, value] : bucket.values) hash = combine(combine(hash, of(key)), of(value));
+  for (const auto& [name, child] : bucket.buckets)
+    hash = combine(combine(hash, of(name)), fingerprint(child));
+  return hash;
+}
+
+// Tells a trace what was acknowledged, if there is one.
+class Listener : public StoreListener {
+ public:
+  explicit Listener(Trace* trace = nullptr) : trace_(trace) {}
+  void on_durable(Seq seq, Seq synced) noexcept override {
+    if (trace_ != nullptr) trace_->acknowledged(synced);
+    {
+      std::lock_guard lock(mutex_);
+      durable_ = seq;
+      synced_ = synced;
+    }
+    changed_.notify_all();
+  }
+  void on_failure(const Error&) noexcept override {
+    {
+      std::lock_guard lock(mutex_);
+      failed_ = true;
+    }
+    changed_.notify_all();
+  }
+  void wait(Seq seq) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return durable_ >= seq || failed_; });
+  }
+  void wait_synced(Seq seq) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return synced_ >= seq || failed_; });
+  }
+
+ private:
+  Trace* const trace_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Seq durable_ = 0;
+  Seq synced_ = 0;
+  bool failed_ = false;
+};
+
+inline StoreOptions small_options() {
+  StoreOptions options;
+  options.page_size = 1024;
+  options.checkpoint_bytes = 16 << 10;
+  options.journal.segment_bytes_min = 8 << 10;
+  options.journal.segment_bytes_max = 64 << 10;
+  return options;
+}
+
+inline void wait_for(Worker& worker) {
+  std::promise<void> reached;
+  worker.post([&] { reached.set_value(); });
+  reached.get_future().wait();
+}
+
+// As the binding does it: on the worker, behind whatever is being let go there.
+inline void close_store(std::shared_ptr<Store>& store) {
+  store->begin_close();
+  std::promise<void> closed;
+  store->worker().post([&] {
+    store->run_close();
+    closed.set_value();
+  });
+  closed.get_future().wait();
+  store.reset();
+}
+
+inline bool is_segment(const std::string& path) {
+  return path.find("-journal-") != std::string::npos;
+}
+
+// The journal's helper begins a segment while the group that made it wanted is still being synced.
+// Held back until that group is acknowledged, the two make their calls in one order only.
+inline void hold_helper(const Trace& trace, const std::string& path) {
+  if (!is_segment(path)) return;
+  const auto is_held = [&] {
+    bool held = false;
+    std::map<uint64_t, std::string> segments;
+    trace.visit([&](const Call& call) {
+      if (call.kind == CallKind::kCreate && is_segment(call.path)) segments[call.inode];
+      if (call.kind == CallKind::kAcknowledged) held = false;
+      const bool has_frames = call.kind == CallKind::kWrite && segments.contains(call.inode) &&
+                              call.bytes.find_first_not_of('\0') != std::string::npos;
+      if (has_frames && call.thread != std::this_thread::get_id()) held = true;
+    });
+    return held;
+  };
+  while (is_held()) std::this_thread::yield();
+}
+
+// What a trace says about the segments of the journal.
+class SegmentWatch {
+ public:
+  void take(const Call& call) {
+    if (call.kind == CallKind::kCreate && is_segment(call.path))
+      segments_[call.inode].path = call.path;
+    if (call.kind == CallKind::kRemove) segments_.erase(call.inode);
+    const auto entry = segments_.find(call.inode);
+    if (entry == segments_.end()) return;
+    Segment& segment = entry->second;
+    if (call.kind == CallKind::kRename) segment.path = call.target;
+    if (call.kind == CallKind::kResize) segment.size = call.offset;
+    if (call.kind != CallKind::kWrite) return;
+    const uint64_t end = call.offset + call.bytes.size();
+    segment.size = std::max(segment.size, end);
+    if (call.bytes.find_first_not_of('\0') == std::string::npos) return;
+    segment.used = end;
+    current_ = call.inode;
+  }
+  // The helper thread has been asked for another segment.
+  bool is_preparing() const {
+    const auto current = segments_.find(current_);
+    if (current == segments_.end()) return false;
+    if (current->second.size - current->second.used > current->second.size / 2) return false;
+    return std::none_of(segments_.begin(), segments_.end(), [&](const auto& other) {
+      return other.second.path > current->second.path;
+    });
+  }
+  uint64_t bytes() const {
+    uint64_t bytes = 0;
+    for (const auto& [inode, segment] : segments_) bytes += segment.size;
+    return bytes;
+  }
+
+ private:
+  struct Segment {
+    std::string path;
+    uint64_t size = 0;
+    uint64_t used = 0;
+  };
+  std::map<uint64_t, Segment> segments_;  // by inode
+  uint64_t current_ = 0;
+};
+
+class StoreRun {
+ public:
+  StoreRun(FileSystem& files, Trace& trace, StoreOptions options, uint64_t seed,
+           ModelBucket initial = {}, Seq initial_seq = 0)
+      : files_(files),
+        trace_(trace),
+        options_(options),
+        random_(seed),
+        model_(std::move(initial)),
+        initial_seq_(initial_seq),
+        fingerprints_{fingerprint(model_)} {}
+
+  // --- what it should be ---
+  Seq last_seq() const { return initial_seq_ + fingerprints_.size() - 1; }
+  const ModelBucket& model() const { return model_; }
+  // Of the model after transaction `seq`; nullopt: there was none.
+  std::optional<uint64_t> fingerprint_at(Seq seq) const {
+    if (seq < initial_seq_ || seq > last_seq()) return std::nullopt;
+    return fingerprints_[seq - initial_seq_];
+  }
+
+  // --- life ---
+  void open() {
+    trace_.activity(files_.status(kPath) ? "recovery" : "create");
+    trace_.started(last_seq());
+    trace_.acknowledged(last_seq());
+    listener_ = std::make_shared<Listener>(&trace_);
+    store_ = Store::open(files_, kPath, options_, listener_);
+    EXPECT_TRUE(dump(*store_) == model_);
+    listener_->on_durable(last_seq(), last_seq());
+  }
+  void close() {
+    trace_.activity("close");
+    close_store(store_);
+    trace_.acknowledged(last_seq());
+  }
+  void reopen() {
+    end_defrag();
+    close();
+    open();
+  }
+  void flush() { listener_->wait_synced(store_->force_sync()); }
+  // Until everything is acknowledged and no thread has work.
+  void settle() {
+    wait_for_workers();
+    listener_->wait(store_->submit());
+    wait_for_workers();
+    for (;;) {
+      watched_ = trace_.visit([this](const Call& call) { watch_.take(call); }, watched_);
+      if (!watch_.is_preparing() && watch_.bytes() == store_->stats().journal_bytes) return;
+      std::this_thread::yield();
+    }
+  }
+  Store& store() { return *store_; }
+
+  // --- transactions ---
+  void put(const BucketPath& path, const std::string& key, const std::string& value) {
+    BucketRef ref;
+    ref.path = path;
+    start();
+    store_->put(ref, key, value);
+    make(model_, path).values[key] = value;
+    done();
+  }
+  void remove(const BucketPath& path, const std::string& key) {
+    BucketRef ref;
+    ref.path = path;
+    start();
+    store_->remove(ref, key);
+    if (ModelBucket* bucket = find(model_, path)) bucket->values.erase(key);
+    done();
+  }
+  void set_sequence(const BucketPath& path, uint64_t sequence) {
+    BucketRef ref;
+    ref.path = path;
+    start();
+    store_->set_sequence(ref, sequence);
+    make(model_, path).sequence = sequence;
+    done();
+  }
+  void create_bucket(const BucketPath& path) {
+    BucketRef ref;
+    ref.path = path;
+    start();
+    store_->create_bucket(ref);
+    make(model_, path);
+    done();
+  }
+  void delete_bucket(const BucketPath& path) {
+    BucketRef ref;
+    ref.path = path;
+    start();
+    store_->delete_bucket(ref);
+    BucketPath parent(path.begin(), path.end() - 1);
+    if (ModelBucket* bucket = find(model_, parent)) bucket->buckets.erase(path.back());
+    done();
+  }
+  // Several changes as one; first the bucket goes, if it is there and `deletes`.
+  void transaction(const std::string& name, bool deletes,
+                   const std::map<std::string, std::string>& values) {
+    start();
+    Update update(store_, false);
+    BucketRef ref;
+    ref.path = {name};
+    if (deletes && update.resolve(ref).exists()) {
+      update.delete_bucket(ref);
+      model_.buckets.erase(name);
+    }
+    for (const auto& [key, value] : values) {
+      update.put(ref, key, value);
+      model_.buckets[name].values[key] = value;
+    }
+    EXPECT_TRUE(update.commit().has_value());
+    done();
+  }
+
+  // --- background work, step by step ---
+  // `between` comes between the merge and the installation of its result.
+  void checkpoint(const std::function<void()>& between) {
+    // During a defragmentation this is what happens when the kept memtables outgrow their limit.
+    if (defrag_step_ > kCaughtUp) return;
+    store_->seal();
+    if (auto checkpoint = store_->begin_checkpoint()) {
+      store_->run_checkpoint(*checkpoint);
+      between();
+      store_->finish_checkpoint(*checkpoint);
+      if (defrag_step_ == kCaughtUp) defrag_step_ = kCopied;
+    }
+  }
+  enum Step { kIdle, kPinned, kCopied, kCaughtUp, kPublished, kInstalled };
+  Step defrag_at() const { return defrag_step_; }
+  void defrag_step(const std::function<void()>& between, bool catches_up_again = false) {
+    switch (defrag_step_) {
+      case kIdle:
+        defrag_ = std::make_shared<Defrag>(store_, DefragOptions{});
+        defrag_->prepare();
+        checkpoint(between);
+        defrag_->pin();
+        defrag_step_ = kPinned;
+        break;
+      case kPinned:
+        defrag_->copy();
+        defrag_step_ = kCopied;
+        break;
+      case kCopied: {
+        CatchUp round = defrag_->begin_catch_up();
+        between();
+        defrag_->run_catch_up(round);
+        defrag_step_ = catches_up_again ? kCopied : kCaughtUp;
+        break;
+      }
+      case kCaughtUp:
+        defrag_->publish();
+        defrag_step_ = kPublished;
+        break;
+      case kPublished:
+        defrag_->install();
+        defrag_step_ = kInstalled;
+        break;
+      case kInstalled:
+        defrag_->clean();
+        defrag_.reset();
+        defrag_step_ = kIdle;
+        break;
+    }
+  }
+  void abort_defrag() {
+    defrag_->abort();
+    defrag_->release();
+    defrag_.reset();
+    defrag_step_ = kIdle;
+  }
+  void end_defrag() {
+    while (defrag_step_ != kIdle) defrag_step([] {});
+  }
+
+  // --- anything ---
+  void random_step() {
+    switch (random_() % 24) {
+      case 0:
+        trace_.activity("checkpoint");
+        checkpoint([this] { random_write(); });
+        break;
+      case 1:
+      case 2:
+      case 3:
+        trace_.activity("defragmentation");
+        if (defrag_step_ == kCopied && random_() % 6 == 0) {
+          abort_defrag();
+        } else {
+          defrag_step([this] { random_write(); }, random_() % 3 == 0);
+        }
+        break;
+      case 4:
+        if (random_() % 6 == 0) reopen();
+        break;
+      case 5:
+      case 6:
+        listener_->wait(store_->submit());
+        break;
+      case 7:
+        store_->submit();
+        break;
+      case 8:
+        trace_.activity("commit");
+        random_transaction();
+        break;
+      default:
+        trace_.activity("commit");
+        random_write();
+    }
+  }
+
+ private:
+  void wait_for_workers() {
+    wait_for(store_->worker());
+    wait_for(store_->copier());
+  }
+  void start() { trace_.started(store_->last_seq() + 1); }
+  void done() {
+    if (store_->last_seq() > last_seq()) fingerprints_.push_back(fingerprint(model_));
+    EXPECT_EQ(store_->last_seq(), last_seq());
+  }
+
+  std::string name(const char* prefix, unsigned count) {
+    return prefix + std::to_string(random_() % count);
+  }
+  BucketPath random_path() {
+    BucketPath path{name("b", 3)};
+    if (random_() % 4 == 0) path.push_back(name("n", 2));
+    return path;
+  }
+  std::string random_value() {
+    size_t size = random_() % 100;
+    if (random_() % 20 == 0) size = random_() % 5000;
+    return std::string(size, static_cast<char>('a' + random_() % 26));
+  }
+  void random_write() {
+    const BucketPath path = random_path();
+    const std::string key = name("k", 40);
+    switch (random_() % 8) {
+      case 0:
+        return set_sequence(path, random_());
+      case 1:
+      case 2:
+        return remove(path, key);
+      default:
+        return put(path, key, random_value());
+    }
+  }
+  void random_transaction() {
+    std::map<std::string, std::string> values;
+    for (int i = 0; i < 5; i++) values[name("k", 40)] = random_value();
+    transaction(name("b", 3), random_() % 2 == 0, values);
+  }
+
+  FileSystem& files_;
+  Trace& trace_;
+  const StoreOptions options_;
+  std::mt19937_64 random_;
+  ModelBucket model_;
+  const Seq initial_seq_;
+  std::vector<uint64_t> fingerprints_;  // after initial_seq_, and each transaction since
+  std::shared_ptr<Listener> listener_;
+  std::shared_ptr<Store> store_;
+  std::shared_ptr<Defrag> defrag_;
+  Step defrag_step_ = kIdle;
+  SegmentWatch watch_;
+  size_t watched_ = 0;  // calls of the trace
+};
+
+}  // namespace hotbolt::testing

@@ -4,7 +4,8 @@
 //   - it holds exactly the first j transactions, with acknowledged <= j <= started;
 //   - it takes another write, closes, leaves nothing beside the file, and opens with all of that;
 //   - while both metas are intact, the older one is a sound state too: the fallback;
-//   - (of some states) a second power cut during the recovery leaves the same j transactions.
+//   - (of some states) a second power cut, during the recovery, that write or that close, leaves the
+//     same j transactions, or that write too.
 //
 // What a state holds is remembered by the hash of its bytes: a state that comes again at a later
 // point, or in another workload, is not opened again, but must still be one that is allowed there.
@@ -27,7 +28,7 @@ struct CrashPlan {
   uint64_t states_max = 20'000;  // distinct ones
   uint64_t seed = 1;
   unsigned threads = 1;
-  uint64_t nested_every = 16;  // of how many states one is cut again during its recovery
+  uint64_t nested_every = 24;  // of how many states one is cut again
   uint64_t nested_max = 24;    // states of each of these
   // Only this state, if `workload` is not empty: a failure again.
   std::string workload{};
@@ -65,7 +66,8 @@ inline std::ostream& operator<<(std::ostream& out, const CrashReport& report) {
 struct Outcome {
   Seq seq = 0;
   uint64_t fingerprint = 0;
-  std::string wrong;  // "" : nothing
+  uint64_t fingerprint_after = 0;  // with one more write
+  std::string wrong;               // "" : nothing
 };
 
 inline std::string first_issue(const CheckReport& report) {
@@ -130,19 +132,20 @@ class CrashChecker {
            report_.wrong.size() >= kWrongMax;
   }
 
-  // Short scripts first, of all settings; then seeded ones between the scripts of three.
+  // Every operation in each setting of a few; then, mixed, all scripts of two in all settings, all
+  // of three in one, and seeded runs.
   std::vector<Workload> choose() const {
     std::vector<Setting> settings;
-    for (const Start start : {Start::kNew, Start::kClosed, Start::kForeign}) {
-      for (const SyncMode sync : {SyncMode::kAlways, SyncMode::kNever}) {
-        for (const uint32_t page_size : {1024u, 4096u, 16384u})
+    for (const uint32_t page_size : {1024u, 4096u, 16384u}) {
+      for (const Start start : {Start::kNew, Start::kClosed, Start::kForeign}) {
+        for (const SyncMode sync : {SyncMode::kAlways, SyncMode::kNever})
           settings.push_back({page_size, start, sync});
       }
     }
     const size_t count = operations().size();
     std::vector<Workload> workloads;
-    for (const Setting& setting : settings) {
-      for (size_t a = 0; a < count; a++) workloads.push_back({setting, {a}});
+    for (const size_t setting : {0, 2, 4, 1, 6, 9, 15}) {
+      for (size_t a = 0; a < count; a++) workloads.push_back({settings[setting], {a}});
     }
     std::vector<Workload> longer;
     for (size_t a = 0; a < count; a++) {
@@ -154,14 +157,14 @@ class CrashChecker {
     std::mt19937_64 random(plan_.seed);
     std::shuffle(longer.begin(), longer.end(), random);
     for (size_t i = 0; i < longer.size(); i++) {
+      if (i % 8 == 0) workloads.push_back(seeded(i));
       workloads.push_back(longer[i]);
-      if (i % 16 == 0) workloads.push_back(seeded(i));
     }
     return workloads;
   }
   Workload seeded(size_t i) const {
-    const Setting setting{i % 32 < 16 ? 1024u : 4096u, static_cast<Start>(i / 32 % 3),
-                          i / 64 % 2 == 0 ? SyncMode::kAlways : SyncMode::kNever};
+    const Setting setting{i % 16 == 0 ? 1024u : 4096u, static_cast<Start>(i / 16 % 3),
+                          i / 48 % 2 == 0 ? SyncMode::kAlways : SyncMode::kNever};
     return {setting, {}, plan_.seed * 1'000'000 + i};
   }
 
@@ -181,8 +184,7 @@ class CrashChecker {
       const Call& last = disk.advance();
       if (disk.point() < recorded->first_point || changes_nothing(last)) continue;
       if (!plan_.workload.empty() && disk.point() != plan_.point) continue;
-      if (plan_.workload.empty() && workload.script.empty() && !samples(workload, disk.point()))
-        continue;
+      if (plan_.workload.empty() && !samples(workload, disk)) continue;
       visit_point(workload, *recorded, disk, last, options);
     }
     std::lock_guard lock(mutex_);
@@ -208,9 +210,15 @@ class CrashChecker {
     CrashStates(recorded.trace, disk, options, visit).run(last);
   }
 
-  // Of a long run, some points: each has many states.
-  bool samples(const Workload& workload, size_t point) const {
-    return mix(workload.seed, point) % 16 == 0;
+  // Of a long run some points, each of which has many states; of the close at its end too, which
+  // every script has.
+  static bool samples(const Workload& workload, const Disk& disk) {
+    const uint64_t chance = mix(fingerprint_of(workload), disk.point());
+    if (workload.script.empty()) return chance % 16 == 0;
+    return disk.activity() != "close" || chance % 6 == 0;
+  }
+  static uint64_t fingerprint_of(const Workload& workload) {
+    return std::hash<std::string>()(workload.name());
   }
   static bool changes_nothing(const Call& call) {
     return call.kind == CallKind::kActivity || call.kind == CallKind::kStarted ||
@@ -246,16 +254,13 @@ class CrashChecker {
       if (report_.wrong.size() >= kWrongMax) return {};
     }
     Trace trace;
-    size_t recovered = 0;
     const bool is_nested = mix(hash, plan_.seed) % plan_.nested_every == 0;
     Outcome outcome = guarded([&](Outcome& result) {
       result.wrong = check_fallback(state);
-      if (result.wrong.empty())
-        verify(state, setting, result, is_nested ? &trace : nullptr, recovered);
+      if (result.wrong.empty()) verify(state, setting, result, is_nested ? &trace : nullptr);
     });
     note(hash, outcome, activity, &CrashCounts::states);
-    if (is_nested && outcome.wrong.empty())
-      outcome.wrong = cut_recovery(trace, recovered, outcome, setting);
+    if (is_nested && outcome.wrong.empty()) outcome.wrong = cut_again(trace, outcome, setting);
     return outcome;
   }
 
@@ -280,9 +285,9 @@ class CrashChecker {
     report_.activities[activity].*count += 1;
   }
 
-  // `trace`, if there is one, gets the calls of the recovery: the first `recovered` ones.
+  // `trace`, if there is one, gets everything that is done.
   static void verify(const CrashState& state, const Setting& setting, Outcome& outcome,
-                     Trace* trace, size_t& recovered) {
+                     Trace* trace) {
     SimFileSystem base(state.hash());
     for (const auto& [path, image] : state.files) base.put_file(path, image.bytes());
     std::unique_ptr<TracingFileSystem> traced;
@@ -291,70 +296,94 @@ class CrashChecker {
     FileSystem& files = traced ? static_cast<FileSystem&>(*traced) : base;
     StoreOptions options = setting.options();
     options.journal.sync = SyncMode::kAlways;
-    const auto listener = std::make_shared<Listener>();
+    const auto listener = std::make_shared<Listener>(trace);
+    if (trace != nullptr) trace->activity("recovery");
     auto store = Store::open(files, kPath, options, listener);
-    if (trace != nullptr) recovered = trace->point();
     outcome.seq = store->last_seq();
     ModelBucket model = dump(*store);
     outcome.fingerprint = fingerprint(model);
+    if (trace != nullptr) {
+      trace->activity("commit");
+      trace->started(outcome.seq + 1);
+    }
     BucketRef ref;
     ref.path = {"after"};
     store->put(ref, "crash", "x");
     model.buckets["after"].values["crash"] = "x";
+    outcome.fingerprint_after = fingerprint(model);
     listener->wait(store->submit());
     outcome.wrong = first_issue(store->run_check(*store->view()->base->file()));
+    if (trace != nullptr) trace->activity("close");
     close_store(store);
     if (!outcome.wrong.empty()) return;
     if (base.paths() != std::vector<std::string>{kPath}) outcome.wrong = "leaves files behind";
     options.read_only = true;
-    store = Store::open(files, kPath, options, listener);
+    store = Store::open(base, kPath, options, listener);
     if (dump(*store) != model) outcome.wrong = "differs after the next close";
     const std::string issue = first_issue(store->run_check(*store->view()->base->file()));
     if (!issue.empty()) outcome.wrong = "after the next close, " + issue;
     close_store(store);
   }
 
-  // Everything was durable when the recovery began, so nothing may get lost in it.
-  std::string cut_recovery(const Trace& trace, size_t recovered, const Outcome& expected,
-                           const Setting& setting) {
-    CrashStateOptions options{.seed = plan_.seed, .torn_bytes = meta_record_bytes};
+  // Everything was durable when `trace` began, so nothing may get lost on its way. A few states of
+  // some points, except when one state is looked at.
+  std::string cut_again(const Trace& trace, const Outcome& first, const Setting& setting) {
+    const CrashStateOptions options{.seed = plan_.seed, .torn_bytes = meta_record_bytes};
     uint64_t left = plan_.nested_max;
     std::string wrong;
     Disk disk(trace);
-    while (disk.point() < recovered && wrong.empty() && left > 0) {
+    while (disk.point() < trace.calls.size() && wrong.empty() && left > 0) {
       const Call& last = disk.advance();
       if (changes_nothing(last)) continue;
-      uint64_t here = 1 + plan_.nested_max / 6;
-      CrashStates(trace, disk, options, [&](const CrashState& state) {
+      if (plan_.workload.empty() && mix(first.fingerprint, disk.point()) % 3 != 0) continue;
+      uint64_t here = 1 + plan_.nested_max / 8;
+      const auto visit = [&](const CrashState& state) {
         if (left == 0 || here == 0 || !wrong.empty()) return;
         const uint64_t hash = state.hash();
-        {
-          std::lock_guard lock(mutex_);
-          if (seen_.contains(hash)) return;
-        }
-        // A few of each point.
         if (state.index > 4 && mix(hash, plan_.seed) % 4 != 0) return;
-        left--;
-        here--;
-        size_t ignored = 0;
-        Outcome outcome =
-            guarded([&](Outcome& result) { verify(state, setting, result, nullptr, ignored); });
-        if (outcome.wrong.empty() &&
-            (outcome.seq != expected.seq || outcome.fingerprint != expected.fingerprint))
-          outcome.wrong = "holds " + std::to_string(outcome.seq) + " transactions instead of " +
-                          std::to_string(expected.seq);
-        note(hash, outcome, "recovery", &CrashCounts::nested);
-        if (!outcome.wrong.empty())
-          wrong = "cut again at call " + std::to_string(disk.point()) + " of its recovery, state " +
-                  std::to_string(state.index) + ": " + outcome.wrong;
-      }).run(last);
+        const Outcome outcome =
+            nested_outcome_of(state, hash, setting, disk.activity(), left, here);
+        wrong = judge_again(outcome, first, disk);
+        if (!wrong.empty())
+          wrong = "cut again at call " + std::to_string(disk.point()) + " after it, state " +
+                  std::to_string(state.index) + ": " + wrong;
+      };
+      CrashStates(trace, disk, options, visit).run(last);
     }
     return wrong;
   }
 
+  Outcome nested_outcome_of(const CrashState& state, uint64_t hash, const Setting& setting,
+                            const std::string& activity, uint64_t& left, uint64_t& here) {
+    {
+      std::lock_guard lock(mutex_);
+      const auto known = seen_.find(hash);
+      if (known != seen_.end()) return known->second;
+    }
+    left--;
+    here--;
+    const Outcome outcome =
+        guarded([&](Outcome& result) { verify(state, setting, result, nullptr); });
+    note(hash, outcome, activity, &CrashCounts::nested);
+    return outcome;
+  }
+
+  static std::string judge_again(const Outcome& outcome, const Outcome& first, const Disk& disk) {
+    if (!outcome.wrong.empty()) return outcome.wrong;
+    const bool is_before = outcome.seq == first.seq && outcome.fingerprint == first.fingerprint;
+    const bool is_after =
+        outcome.seq == first.seq + 1 && outcome.fingerprint == first.fingerprint_after;
+    if (is_after && disk.started() > first.seq) return "";
+    if (is_before && disk.acknowledged() <= first.seq) return "";
+    return "holds " + std::to_string(outcome.seq) + " transactions, after " +
+           std::to_string(first.seq) + " before";
+  }
+
   void note_wrong(std::string what) {
     std::lock_guard lock(mutex_);
-    if (report_.wrong.size() < kWrongMax) report_.wrong.push_back(std::move(what));
+    if (report_.wrong.size() >= kWrongMax) return;
+    const uint64_t states = report_.total.states + report_.total.nested;
+    report_.wrong.push_back(std::move(what) + "\n    (state " + std::to_string(states) + ")");
   }
 
   const CrashPlan plan_;

@@ -61,12 +61,14 @@ inline std::string fresh(const StoreRun& run, const char* prefix) {
   return prefix + std::to_string(run.last_seq());
 }
 
+inline void write_during(StoreRun& run) {
+  run.put({"b0"}, "during" + std::to_string(run.last_seq() % 8), letters(40, run.last_seq()));
+  run.settle();
+}
+
 // With a write between each two steps, and one more round of catching up than it needs.
 inline void whole_defrag(StoreRun& run) {
-  const auto write = [&run] {
-    run.put({"b0"}, "during" + std::to_string(run.last_seq() % 8), letters(40, run.last_seq()));
-    run.settle();
-  };
+  const auto write = [&run] { write_during(run); };
   bool again = true;
   do {
     const bool catches_up = run.defrag_at() == StoreRun::kCopied;
@@ -78,10 +80,9 @@ inline void whole_defrag(StoreRun& run) {
 
 // A defragmentation that meets a checkpoint of the old file, reads the journal, and is given up.
 inline void aborted_defrag(StoreRun& run) {
-  const auto write = [&run] { run.put({"b0"}, "during", letters(40, run.last_seq())); };
+  const auto write = [&run] { write_during(run); };
   run.defrag_step(write);
   write();
-  run.settle();
   run.checkpoint(write);
   run.defrag_step(write);
   run.defrag_step(write);
@@ -121,9 +122,7 @@ inline const std::vector<Operation>& operations() {
        [](StoreRun& run) { run.put({"b1"}, "rolls", letters(9000, run.last_seq())); }},
       {"flush", "journal", [](StoreRun& run) { run.flush(); }},
       {"checkpoint", "checkpoint",
-       [](StoreRun& run) {
-         run.checkpoint([&run] { run.put({"b0"}, "during", letters(40, run.last_seq())); });
-       }},
+       [](StoreRun& run) { run.checkpoint([&run] { write_during(run); }); }},
       {"two-checkpoints", "checkpoint",
        [](StoreRun& run) {
          for (int i = 0; i < 2; i++) {

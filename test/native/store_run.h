@@ -328,12 +328,13 @@ class StoreRun {
   }
 
   // --- background work, step by step ---
-  // `between` comes between the merge and the installation of its result.
+  // `between` comes before the merge, and between it and the installation of its result.
   void checkpoint(const std::function<void()>& between) {
     // During a defragmentation this is what happens when the kept memtables outgrow their limit.
     if (defrag_step_ > kCaughtUp) return;
     store_->seal();
     if (auto checkpoint = store_->begin_checkpoint()) {
+      between();
       store_->run_checkpoint(*checkpoint);
       between();
       store_->finish_checkpoint(*checkpoint);

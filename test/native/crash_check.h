@@ -30,10 +30,11 @@ struct CrashPlan {
   unsigned threads = 1;
   uint64_t nested_every = 24;  // of how many states one is cut again
   uint64_t nested_max = 24;    // states of each of these
-  // Only this state, if `workload` is not empty: a failure again.
+  // Only this workload, if it is not empty, only this point of it, only this state: a failure
+  // again.
   std::string workload{};
-  size_t point = 0;
-  size_t state = 0;
+  std::optional<size_t> point{};
+  std::optional<size_t> state{};
 };
 
 struct CrashCounts {
@@ -163,8 +164,9 @@ class CrashChecker {
     return workloads;
   }
   Workload seeded(size_t i) const {
-    const Setting setting{i % 16 == 0 ? 1024u : 4096u, static_cast<Start>(i / 16 % 3),
-                          i / 48 % 2 == 0 ? SyncMode::kAlways : SyncMode::kNever};
+    constexpr SyncMode kSyncModes[] = {SyncMode::kAlways, SyncMode::kInterval, SyncMode::kNever};
+    const Setting setting{i % 16 == 0 ? 1024u : 4096u, static_cast<Start>(i / 8 % 3),
+                          kSyncModes[i / 24 % 3]};
     return {setting, {}, plan_.seed * 1'000'000 + i};
   }
 
@@ -183,8 +185,8 @@ class CrashChecker {
     while (disk.point() < trace.calls.size() && !done()) {
       const Call& last = disk.advance();
       if (disk.point() < recorded->first_point || changes_nothing(last)) continue;
-      if (!plan_.workload.empty() && disk.point() != plan_.point) continue;
-      if (plan_.workload.empty() && !samples(workload, disk)) continue;
+      if (plan_.point && disk.point() != *plan_.point) continue;
+      if (!plan_.point && !samples(workload, disk)) continue;
       visit_point(workload, *recorded, disk, last, options);
     }
     std::lock_guard lock(mutex_);
@@ -199,7 +201,7 @@ class CrashChecker {
       report_.activities[disk.activity()].points++;
     }
     const auto visit = [&](const CrashState& state) {
-      if (!plan_.workload.empty() && state.index != plan_.state) return;
+      if (plan_.state && state.index != *plan_.state) return;
       const Outcome outcome = outcome_of(state, disk.activity(), workload.setting);
       const std::string wrong = judge(outcome, *recorded.run, disk);
       if (wrong.empty()) return;
@@ -335,7 +337,7 @@ class CrashChecker {
     while (disk.point() < trace.calls.size() && wrong.empty() && left > 0) {
       const Call& last = disk.advance();
       if (changes_nothing(last)) continue;
-      if (plan_.workload.empty() && mix(first.fingerprint, disk.point()) % 3 != 0) continue;
+      if (!plan_.point && mix(first.fingerprint, disk.point()) % 3 != 0) continue;
       uint64_t here = 1 + plan_.nested_max / 8;
       const auto visit = [&](const CrashState& state) {
         if (left == 0 || here == 0 || !wrong.empty()) return;

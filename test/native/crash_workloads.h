@@ -40,8 +40,7 @@ struct Setting {
     StoreOptions options = small_options();
     options.page_size = page_size;
     options.journal.sync = sync;
-    // By itself it never comes: then only what a script says is synced.
-    options.journal.sync_interval_ms = 1'000'000;
+    options.journal.sync_interval_ms = 1;
     return options;
   }
 };

@@ -1,111 +1,12 @@
-// The journal under power losses, failing calls and threads: what was acknowledged is there,
-// nothing else is.
+// The journal when its process dies, when calls fail, and under threads: what was acknowledged is
+// there, nothing else is. Power cuts are crash_test.cc's.
 #include <atomic>
-#include <random>
 #include <thread>
 
 #include "journal_fixture.h"
 
 namespace hotbolt::testing {
 namespace {
-
-// A power loss, and what was known at that moment.
-struct Image {
-  std::unique_ptr<SimFileSystem> files;
-  Seq promised = 0;  // acknowledged (or synced) before
-  Seq covered = 0;   // by the page file
-};
-
-// Takes images of a journal at work, at random calls on any of its threads.
-class Camera {
- public:
-  Camera(JournalFixture& fixture, uint64_t seed, uint64_t every)
-      : fixture_(fixture), random_(seed), every_(every) {
-    fixture_.files.set_hook([this](uint64_t, const char*) { shoot(); });
-  }
-  // The promise is read before the image and the covered number after it: a checkpoint is durable
-  // before it is used.
-  void shoot() {
-    std::unique_lock lock(mutex_);
-    if (random_() % every_ != 0) return;
-    const uint64_t seed = random_();
-    lock.unlock();
-    Image image;
-    image.promised = fixture_.journal == nullptr ? 0
-                     : promised_by_sync          ? fixture_.journal->synced_seq()
-                                                 : fixture_.listener.acked();
-    image.files = fixture_.files.crash(seed);
-    image.covered = covered;
-    lock.lock();
-    images.push_back(std::move(image));
-  }
-  std::atomic<Seq> covered{0};
-  bool promised_by_sync = false;
-  std::vector<Image> images;
-
- private:
-  JournalFixture& fixture_;
-  std::mutex mutex_;
-  std::mt19937_64 random_;
-  const uint64_t every_;
-};
-
-// Groups of random sizes; now and then a checkpoint covers a random part and the journal recycles.
-void work(JournalFixture& fixture, Camera& camera, std::mt19937_64& random, int groups) {
-  for (int group = 0; group < groups; group++) {
-    for (size_t i = random() % 6 + 1; i > 0; i--)
-      fixture.journal->append(body_of(fixture.journal->last_seq() + 1));
-    fixture.journal->submit();
-    if (random() % 3 != 0) fixture.listener.wait_for(fixture.journal->last_seq());
-    if (random() % 12 == 0) {
-      const Seq last = fixture.journal->last_seq();
-      const Seq covered = random() % 2 == 0 ? last : last - random() % (last - camera.covered + 1);
-      camera.covered = std::max<Seq>(camera.covered, covered);
-      fixture.journal->recycle(camera.covered);
-    }
-  }
-}
-
-size_t check(const Camera& camera, Seq appended) {
-  for (const Image& image : camera.images) {
-    const JournalEnd end = read_back(*image.files, image.covered);
-    EXPECT_TRUE(end.last_seq >= image.promised);
-    EXPECT_TRUE(end.last_seq <= appended);
-  }
-  return camera.images.size();
-}
-
-TEST("2,000 power losses: every acknowledged transaction is recovered, none invented") {
-  size_t crashes = 0;
-  for (uint64_t seed = 1; crashes < 2000; seed++) {
-    std::mt19937_64 random(seed);
-    JournalFixture fixture(small_segments(), seed);
-    Camera camera(fixture, seed, 12);
-    work(fixture, camera, random, 80);
-    fixture.journal->stop();
-    crashes += check(camera, fixture.journal->last_seq());
-  }
-}
-
-TEST("with fewer syncs, what was synced survives a power loss") {
-  for (const SyncMode sync : {SyncMode::kInterval, SyncMode::kNever}) {
-    size_t crashes = 0;
-    for (uint64_t seed = 1; crashes < 300; seed++) {
-      std::mt19937_64 random(seed);
-      JournalOptions options = small_segments(sync);
-      options.sync_interval_ms = 1;
-      JournalFixture fixture(options, seed);
-      Camera camera(fixture, seed, 12);
-      camera.promised_by_sync = true;
-      for (int part = 0; part < 8; part++) {
-        work(fixture, camera, random, 10);
-        fixture.journal->force_sync();
-      }
-      fixture.journal->stop();
-      crashes += check(camera, fixture.journal->last_seq());
-    }
-  }
-}
 
 TEST("a process that dies loses nothing that was acknowledged, in any mode") {
   for (const SyncMode sync : {SyncMode::kAlways, SyncMode::kInterval, SyncMode::kNever}) {

@@ -413,7 +413,11 @@ class StoreRun {
         listener_->wait(store_->submit());
         break;
       case 7:
-        store_->submit();
+        if (random_() % 2 == 0) {
+          store_->submit();
+        } else {
+          flush();
+        }
         break;
       case 8:
         trace_.activity("commit");

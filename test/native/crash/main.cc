@@ -1,7 +1,7 @@
 // The long form of the crash enumerator, and the way to see one state again:
 //
 //   hotbolt_crash [--full] [--states=N] [--seed=N] [--threads=N]
-//   hotbolt_crash --workload=NAME --point=N --state=N [--seed=N]
+//   hotbolt_crash --workload=NAME [--point=N [--state=N]] [--seed=N]
 #include "../crash_check.h"
 
 namespace {
@@ -17,8 +17,6 @@ bool take(const std::string& argument, CrashPlan& plan) {
     plan.threads = std::max(1u, std::thread::hardware_concurrency());
   } else if (name == "--workload") {
     plan.workload = value;
-    plan.nested_every = 1;
-    plan.nested_max = 100'000;
   } else if (name == "--states") {
     plan.states_max = std::stoull(value);
   } else if (name == "--seed") {
@@ -27,6 +25,8 @@ bool take(const std::string& argument, CrashPlan& plan) {
     plan.threads = static_cast<unsigned>(std::stoul(value));
   } else if (name == "--point") {
     plan.point = std::stoull(value);
+    plan.nested_every = 1;
+    plan.nested_max = 100'000;
   } else if (name == "--state") {
     plan.state = std::stoull(value);
   } else {

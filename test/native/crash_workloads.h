@@ -88,6 +88,17 @@ inline void aborted_defrag(StoreRun& run) {
   run.abort_defrag();
 }
 
+// Segments fill up, are covered by a checkpoint, get new names, and are written again.
+inline void recycle(StoreRun& run) {
+  for (int round = 0; round < 2; round++) {
+    for (int i = 0; i < 4; i++) {
+      run.put({"b1"}, "rolls", letters(40'000, run.last_seq()));
+      run.settle();
+    }
+    run.checkpoint([&run] { write_during(run); });
+  }
+}
+
 inline const std::vector<Operation>& operations() {
   static const std::vector<Operation> all = {
       {"put", "commit",
@@ -119,6 +130,7 @@ inline const std::vector<Operation>& operations() {
        }},
       {"roll", "journal",
        [](StoreRun& run) { run.put({"b1"}, "rolls", letters(9000, run.last_seq())); }},
+      {"recycle", "journal", recycle},
       {"flush", "journal", [](StoreRun& run) { run.flush(); }},
       {"checkpoint", "checkpoint",
        [](StoreRun& run) { run.checkpoint([&run] { write_during(run); }); }},

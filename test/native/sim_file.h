@@ -59,6 +59,13 @@ class SimInode {
   const char* data() const { return data_; }
   uint64_t number() const { return number_; }
 
+  // Whole and durable at once. Zeros at the end cost no memory.
+  void become(Bytes bytes) {
+    const size_t used = bytes.find_last_not_of('\0') + 1;
+    std::memcpy(data_, bytes.data(), used);
+    size_ = bytes.size();
+    durable_ = bytes;
+  }
   void write(uint64_t offset, Bytes bytes) {
     if (bytes.empty()) return;
     std::memcpy(data_ + offset, bytes.data(), bytes.size());
@@ -68,7 +75,7 @@ class SimInode {
   void resize(uint64_t size) {
     const uint64_t low = std::min(size, size_);
     const uint64_t high = std::max(size, size_);
-    std::memset(data_ + low, 0, high - low);
+    if (size < size_) std::memset(data_ + low, 0, high - low);  // beyond the end all is zero
     touch(low, high - low);
     size_ = size;
   }
@@ -108,7 +115,8 @@ class SimInode {
     if (begin >= to.size()) return;
     const uint64_t size = std::min(kSimSectorSize, to.size() - begin);
     const Bytes piece = begin < from.size() ? from.substr(begin, size) : Bytes();
-    to.replace(begin, size, std::string(piece) + std::string(size - piece.size(), '\0'));
+    to.replace(begin, piece.size(), piece);
+    to.replace(begin + piece.size(), size - piece.size(), size - piece.size(), '\0');
   }
 
   const uint64_t number_;
@@ -324,8 +332,7 @@ class SimFileSystem : public FileSystem {
   }
   void install(const std::string& path, Bytes bytes, uint32_t mode) {
     auto inode = std::make_shared<SimInode>(++inodes_);
-    inode->write(0, bytes);
-    inode->sync();
+    inode->become(bytes);
     inode->mode = mode;
     inode->links = 1;
     names_[path] = durable_names_[path] = inode;

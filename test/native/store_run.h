@@ -103,6 +103,10 @@ class Listener : public StoreListener {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return durable_ >= seq || failed_; });
   }
+  Seq durable() {
+    std::lock_guard lock(mutex_);
+    return durable_;
+  }
   void wait_synced(Seq seq) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return synced_ >= seq || failed_; });
@@ -132,16 +136,16 @@ inline void wait_for(Worker& worker) {
   reached.get_future().wait();
 }
 
-// As the binding does it: on the worker, behind whatever is being let go there.
+// As the binding does it: on the worker, behind whatever is being let go there. Throws what the
+// close throws; the store is gone then too.
 inline void close_store(std::shared_ptr<Store>& store) {
   store->begin_close();
-  std::promise<void> closed;
-  store->worker().post([&] {
-    store->run_close();
-    closed.set_value();
-  });
-  closed.get_future().wait();
+  std::packaged_task<void()> close([&] { store->run_close(); });
+  std::future<void> closed = close.get_future();
+  store->worker().post([&] { close(); });
+  closed.wait();
   store.reset();
+  closed.get();
 }
 
 inline bool is_segment(const std::string& path) {
@@ -252,6 +256,17 @@ class StoreRun {
     close();
     open();
   }
+  // Lets go of everything after a failure.
+  void abandon() {
+    defrag_.reset();
+    if (store_ == nullptr) return;
+    try {
+      close_store(store_);
+    } catch (const Error&) {
+      // The failure that led here says more.
+    }
+  }
+  bool is_open() const { return store_ != nullptr; }
   void flush() { listener_->wait_synced(store_->force_sync()); }
   // Until everything is acknowledged and no thread has work.
   void settle() {
@@ -265,6 +280,7 @@ class StoreRun {
     }
   }
   Store& store() { return *store_; }
+  Listener& listener() { return *listener_; }
 
   // --- transactions ---
   void put(const BucketPath& path, const std::string& key, const std::string& value) {

@@ -69,10 +69,13 @@ class Trace {
  public:
   std::vector<InitialFile> initial;
   std::vector<Call> calls;
+  // Told of each promise, on the thread that makes it. Set it before the run.
+  std::function<void(uint64_t transaction)> on_acknowledged;
 
   // What a run promises, and what it is at.
   void started(uint64_t transaction) { add({.kind = CallKind::kStarted, .offset = transaction}); }
   void acknowledged(uint64_t transaction) {
+    if (on_acknowledged) on_acknowledged(transaction);
     add({.kind = CallKind::kAcknowledged, .offset = transaction});
   }
   void activity(const std::string& name) { add({.kind = CallKind::kActivity, .path = name}); }

@@ -74,7 +74,9 @@ export type Tool =
   | 'etcdctl'
   | 'strace'
   | 'mkfs.ext4'
+  | 'mkfs.xfs'
   | 'c++'
+  | 'cmake'
 
 const found = new Map<Tool, boolean>()
 

@@ -34,8 +34,11 @@ afterAll(async () => {
 }, 60_000)
 
 /** Calls `run` with a new directory, which is removed afterwards. */
-export async function inDirectory<T>(run: (directory: string) => Promise<T>): Promise<T> {
-  const directory = await mkdtemp(join(tmpdir(), 'hotbolt-test-'))
+export async function inDirectory<T>(
+  run: (directory: string) => Promise<T>,
+  parent: string = tmpdir(),
+): Promise<T> {
+  const directory = await mkdtemp(join(parent, 'hotbolt-test-'))
   try {
     return await run(directory)
   } finally {

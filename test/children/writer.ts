@@ -8,13 +8,15 @@ import { open, type ChannelMessages, type OpenOptions } from '../../lib/index.ts
 import { begin, inFlightMax } from '../crash/workload.ts'
 
 const [path = '', seed = '', first = '', options = '{}'] = process.argv.slice(2)
-const say = (line: string): unknown => process.stdout.write(`${line}\n`)
+/** Resolves when the line is with the kernel: a line that waits in here dies with the process. */
+const say = (line: string): Promise<unknown> =>
+  new Promise((resolve) => process.stdout.write(`${line}\n`, resolve))
 
 const db = await open(path, JSON.parse(options) as OpenOptions)
-say('open')
+await say('open')
 
 subscribe('hotbolt:defrag', (message) => {
-  say(`phase ${(message as ChannelMessages['hotbolt:defrag']).to}`)
+  void say(`phase ${(message as ChannelMessages['hotbolt:defrag']).to}`)
 })
 
 async function defragForever(): Promise<never> {
@@ -29,7 +31,7 @@ async function writeForever(): Promise<never> {
     )
     await Promise.all(writes)
     next += count
-    say(`ack ${next - 1}`)
+    await say(`ack ${next - 1}`)
   }
 }
 

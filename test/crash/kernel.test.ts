@@ -6,13 +6,11 @@
 // Not among them is ext4 with fast commits (`mkfs.ext4 -O fast_commit`, off by default): the kernel
 // itself cannot mount what some cuts leave.
 
-import { existsSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { beforeAll, expect, test } from 'vitest'
 import { buildProgram, runProgram } from '../support/native-program.ts'
 import { isLong, seed } from '../support/property.ts'
 import { describeIf, testIf, toolPath, type Tool } from '../support/tools.ts'
-import { inDirectory } from '../support/with-database.ts'
+import { inDirectory, memoryDirectory } from '../support/with-database.ts'
 
 interface Summary {
   readonly calls: number
@@ -42,8 +40,6 @@ const cuts = Number(process.env['HOTBOLT_CUTS'] ?? (isLong ? 5000 : 200))
 const cutsPerDisk = Math.ceil(cuts / disks.length)
 const call = process.env['HOTBOLT_CUT_CALL']
 const killedRuns = isLong ? 20 : 1
-// A kill leaves what the kernel holds, so no disk is needed.
-const parentOfKills = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 const timeoutMs = isLong || cuts > 200 ? 7_200_000 : 120_000
 
 const typeOf = (disk: Disk): string => disk.mkfs.slice('mkfs.'.length)
@@ -114,7 +110,7 @@ describeIf(['linux', 'cmake', 'c++'], 'on the real kernel', () => {
         console.info(`${crashes} kills, ${acknowledged} transactions acknowledged, seed ${seed}`)
         expect(wrong, `seen again with: ${program} kill <folder> <seed> 1 <call>`).toEqual([])
         expect(acknowledged).toBeGreaterThan(0)
-      }, parentOfKills),
+      }, memoryDirectory),
     timeoutMs,
   )
 })

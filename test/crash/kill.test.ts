@@ -13,10 +13,16 @@ import { Model } from '../support/model.ts'
 import { isLong, seed } from '../support/property.ts'
 import { randomFrom } from '../support/random.ts'
 import { hasTool } from '../support/tools.ts'
-import { inDirectory, leftovers, sharedJudge, verifyFile } from '../support/with-database.ts'
+import {
+  inDirectory,
+  leftovers,
+  memoryDirectory,
+  sharedJudge,
+  verifyFile,
+} from '../support/with-database.ts'
 import { follow, inFlightMax } from './workload.ts'
 
-const cycles = Number(process.env['HOTBOLT_KILL_CYCLES'] ?? (isLong ? 1000 : 50))
+const cycles = Number(process.env['HOTBOLT_KILL_CYCLES'] ?? (isLong ? 2000 : 200))
 const phases = ['preparing', 'copying', 'catching-up', 'switching', 'cleaning', 'done']
 
 const variants: OpenOptions[] = [
@@ -119,6 +125,6 @@ test(
       console.info(`${progress.done} transactions; left behind: ${JSON.stringify(seen)}`)
       expect(seen.segments, `${basename(path)} left journals behind`).toBeGreaterThan(0)
       expect(seen.temporaries, 'kills fell into defragmentations').toBeGreaterThan(0)
-    }),
-  isLong ? 3_600_000 : 240_000,
+    }, memoryDirectory),
+  isLong ? 7_200_000 : 240_000,
 )

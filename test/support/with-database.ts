@@ -33,6 +33,9 @@ afterAll(async () => {
   judge = undefined
 }, 60_000)
 
+/** In memory where there is such a place: what a kill leaves is with the kernel, not on a disk. */
+export const memoryDirectory: string = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
+
 /** Calls `run` with a new directory, which is removed afterwards. */
 export async function inDirectory<T>(
   run: (directory: string) => Promise<T>,

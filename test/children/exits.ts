@@ -106,6 +106,10 @@ const exits: Record<string, (db: Database) => void> = {
   natural: () => {},
   close: (db) => void db.close(),
   exit: () => process.exit(7),
+  // Refused where the state is a close that has begun.
+  'exit inside an update': (db) => {
+    db.update(() => process.exit(7)).catch(() => process.exit(7))
+  },
   beforeExit: () => void process.on('beforeExit', () => process.exit(9)),
   throw: () =>
     process.nextTick(() => {

@@ -1,7 +1,8 @@
-// Lets go of very many things of one kind without closing them: leaks <path> <what> <count>
+// Lets go of very many things of one kind without closing them:
+// leaks <path> <what> <count> <rounds>
 //
-// Writes a line of JSON per round: resident bytes, open descriptors, bytes of the file, and open
-// snapshots, after the garbage has been collected.
+// Writes a line of JSON per round: resident bytes, bytes of the heap, open descriptors, bytes of
+// the file, and open snapshots, after the garbage has been collected.
 
 import { readdirSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
@@ -71,7 +72,8 @@ for (let round = 0; round < Number(rounds); round++) {
   }
   const { openSnapshots, sizeBytes } = db.stats()
   const descriptors = readdirSync('/proc/self/fd').length
-  const { rss } = process.memoryUsage()
-  process.stdout.write(`${JSON.stringify({ rss, descriptors, sizeBytes, openSnapshots })}\n`)
+  const { rss, heapUsed } = process.memoryUsage()
+  const measured = { rss, heapUsed, descriptors, sizeBytes, openSnapshots }
+  process.stdout.write(`${JSON.stringify(measured)}\n`)
 }
 await db.close()

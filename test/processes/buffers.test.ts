@@ -130,7 +130,7 @@ test(
     const bucket = db.bucket('b')
     {
       await using _ = await scribbleOn(memory)
-      for (let n = 0; n < 5000; n++) {
+      for (let n = 0; n < 2000; n++) {
         void bucket.put(bytes, 'v')
         void bucket.bucket('inner').put(bytes, 'v')
         bucket.get(bytes)

@@ -24,6 +24,7 @@ const exits: Record<string, { readonly end: Exit; readonly settles: boolean }> =
   natural: { end: exited(0), settles: true },
   beforeExit: { end: exited(9), settles: true },
   exit: { end: exited(7), settles: false },
+  'exit inside an update': { end: exited(7), settles: false },
   throw: { end: exited(1), settles: false },
   rejection: { end: exited(1), settles: false },
   SIGTERM: { end: killed('SIGTERM'), settles: false },
@@ -55,15 +56,16 @@ const states = calm.concat(
   [...held, ...heldAfter].map((point) => `held ${point}`),
 )
 
-/** Keeps the event loop alive for as long as it was told to. */
+/** Waits for as long as it was told to: for a lock, or behind an update. */
 const isEndless = (state: string, exit: string): boolean =>
-  state === 'waiting long' && exits[exit]?.settles === true
+  (state === 'waiting long' && exits[exit]?.settles === true) ||
+  (state === 'update open' && exit === 'exit inside an update')
 
 /** The long form has every cell, the short one the rows and columns that differ most. */
 const isChosen = (state: string, exit: string): boolean =>
   isLong ||
-  ['natural', 'exit', 'SIGKILL', 'worker-terminate'].includes(exit) ||
-  ['group', 'update open', 'checkpoint', 'defrag', 'held after-publish'].includes(state)
+  ['natural', 'exit', 'worker-terminate'].includes(exit) ||
+  ['group', 'checkpoint', 'held after-publish'].includes(state)
 
 interface Told {
   readonly acknowledged: string[]

@@ -16,7 +16,7 @@ import { inDirectory, openFilesIn, sharedJudge, verifyFile } from '../support/wi
 import { patienceMs, takeTurn } from '../support/turns.ts'
 
 /** Turns of each of three programs, over all files. */
-const races = Number(process.env['HOTBOLT_RACES'] ?? (isLong ? 10_000 : 200))
+const races = Number(process.env['HOTBOLT_RACES'] ?? (isLong ? 10_000 : 160))
 /** That are fought over at the same time: whoever waits for a lock looks every 50 ms only. */
 const files = 8
 

@@ -78,9 +78,9 @@ test(
       for (let n = 0; n < terminations; n++) {
         const lane = lanes[random(threads)]!
         // At any moment of its start, or in the middle of its work.
-        const target = lane.ledger.total + (random(3) === 0 ? 0 : random(60))
+        const target = lane.ledger.total + (random(3) === 0 ? 0 : random(20))
         const until = Date.now() + boundMs
-        for (let wait = random(5); wait > 0; wait--) await tick()
+        for (let wait = random(3); wait > 0; wait--) await tick()
         while (lane.ledger.total < target && Date.now() < until) await tick()
         expect(lane.ledger.total, 'it goes on').toBeGreaterThanOrEqual(target)
         await lane.terminate()

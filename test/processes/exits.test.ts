@@ -4,9 +4,11 @@
 //
 //   HOTBOLT_EXIT_REPEATS=200 npx vitest run test/processes/exits.test.ts -t 'worker-terminate'
 
+import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { open } from '../../lib/index.ts'
+import { repositoryRoot } from '../oracle/root.ts'
 import { Child, type Exit } from '../support/child.ts'
 import { isLong } from '../support/property.ts'
 import { inDirectory, leftovers, verifyFile } from '../support/with-database.ts'
@@ -130,4 +132,11 @@ describe.each(Object.keys(exits))('%s', (exit) => {
       })
     }
   })
+})
+
+test('a process that has only loaded the library ends', () => {
+  const source = `import ${JSON.stringify(join(repositoryRoot, 'dist/lib/index.js'))}`
+  const args = ['--input-type=module', '--eval', source]
+  const { status, signal } = spawnSync(process.execPath, args, { timeout: boundMs })
+  expect({ code: status, signal }).toEqual(exited(0))
 })

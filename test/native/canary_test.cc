@@ -1,0 +1,151 @@
+// No byte that the process happened to have in memory gets into a file: LMDB once wrote scraps of
+// its heap into databases. Here every allocation is filled with a canary (in all of these tests,
+// but for builds with a sanitizer that replaces the allocator), and after every sync of a run of
+// writes, checkpoints, a defragmentation and a close all files are searched for it.
+#include <condition_variable>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "core/defrag.h"
+#include "core/store.h"
+#include "harness.h"
+#include "sim_file.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HOTBOLT_CANARY 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+    __has_feature(memory_sanitizer)
+#define HOTBOLT_CANARY 0
+#endif
+#endif
+#ifndef HOTBOLT_CANARY
+#define HOTBOLT_CANARY 1
+#endif
+
+#if HOTBOLT_CANARY
+
+namespace {
+
+constexpr char kCanary = '\xDB';
+
+}  // namespace
+
+// Not inlined: the compiler would miss a free() that matches, and warn.
+[[gnu::noinline]] void* operator new(std::size_t size) {
+  void* memory = std::malloc(size > 0 ? size : 1);
+  if (memory == nullptr) throw std::bad_alloc();
+  return std::memset(memory, kCanary, size);
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace hotbolt::testing {
+
+namespace {
+
+const std::string kPath = "/data/a.db";
+
+class Listener : public StoreListener {
+ public:
+  void on_durable(Seq seq, Seq) noexcept override {
+    {
+      std::lock_guard lock(mutex_);
+      durable_ = seq;
+    }
+    changed_.notify_all();
+  }
+  void on_failure(const Error&) noexcept override {}
+  void wait(Seq seq) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return durable_ >= seq; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Seq durable_ = 0;
+};
+
+// Three in a row: one alone may be part of a checksum. What the run writes is ASCII.
+size_t canaries_in(const std::string& bytes) {
+  return bytes.find(std::string(3, kCanary)) == std::string::npos ? 0 : 1;
+}
+
+// Keys and values of all kinds of sizes: inline buckets, slack in pages, overflow runs, padding of
+// frames, values that are written from where they lie.
+void write_all(Store& store, int round) {
+  const size_t sizes[] = {0, 1, 7, 61, 333, 900, 1111, 5000, 70'001, 300'001};
+  for (int i = 0; i < 400; i++) {
+    BucketRef ref;
+    ref.path = {"bucket" + std::to_string(i % 7)};
+    if (i % 5 == 0) ref.path.push_back("inner" + std::to_string(i % 3));
+    const std::string key(1 + static_cast<size_t>(i * 13 % 90), static_cast<char>('a' + i % 26));
+    // Large ones are rare.
+    const size_t size = sizes[static_cast<size_t>(i + round) % (i % 40 == 0 ? 10 : 7)];
+    store.put(ref, key, std::string(size, static_cast<char>('A' + round)));
+    if (i % 3 == round) store.remove(ref, key);
+    if (i % 20 == 0) store.set_sequence(ref, static_cast<uint64_t>(i));
+  }
+}
+
+void checkpoint(Store& store) {
+  store.seal();
+  const auto checkpoint = store.begin_checkpoint();
+  store.run_checkpoint(*checkpoint);
+  store.finish_checkpoint(*checkpoint);
+}
+
+void defragment(const std::shared_ptr<Store>& store) {
+  auto defrag = std::make_shared<Defrag>(store, DefragOptions{});
+  defrag->prepare();
+  defrag->pin();
+  defrag->copy();
+  write_all(*store, 2);
+  CatchUp round = defrag->begin_catch_up();
+  defrag->run_catch_up(round);
+  defrag->publish();
+  defrag->install();
+  defrag->clean();
+}
+
+// The number of syncs before which some file held a canary.
+size_t dirty_syncs(uint32_t page_size) {
+  SimFileSystem files;
+  std::atomic<size_t> dirty{0};
+  files.set_hook([&](uint64_t, const char* name) {
+    if (std::string_view(name).starts_with("sync")) {
+      for (const std::string& path : files.paths()) dirty += canaries_in(files.contents(path));
+    }
+  });
+  StoreOptions options;
+  options.page_size = page_size;
+  options.journal.segment_bytes_min = 8 << 10;
+  auto listener = std::make_shared<Listener>();
+  auto store = Store::open(files, kPath, options, listener);
+  for (int round = 0; round < 3; round++) {
+    write_all(*store, round);
+    listener->wait(store->submit());
+    checkpoint(*store);
+  }
+  defragment(store);
+  listener->wait(store->submit());
+  store->begin_close();
+  store->run_close();
+  EXPECT_TRUE(files.paths() == std::vector<std::string>{kPath});
+  return dirty + canaries_in(files.contents(kPath));
+}
+
+}  // namespace
+
+TEST("no byte of the heap that nobody wrote gets into a file") {
+  const auto fresh = std::make_unique_for_overwrite<char[]>(64);
+  EXPECT_EQ(canaries_in({fresh.get(), 64}), 1u);
+  EXPECT_EQ(dirty_syncs(1024), 0u);
+  EXPECT_EQ(dirty_syncs(4096), 0u);
+}
+
+}  // namespace hotbolt::testing
+
+#endif

@@ -101,12 +101,12 @@ void Checker::check_metas() {
   char bytes[2][kMetaPageBytesUsed];
   MetaResult metas[2];
   for (int i = 0; i < kMetaReadsMax && !(metas[0].meta && metas[1].meta); i++) {
-    for (uint64_t number : {0, 1}) {
+    for (uint64_t number = 0; number < 2; number++) {
       const size_t count = file.read(number * tx_.page_size(), bytes[number], kMetaPageBytesUsed);
       metas[number] = decode_meta(Bytes(bytes[number], count));
     }
   }
-  for (uint64_t number : {0, 1}) {
+  for (uint64_t number = 0; number < 2; number++) {
     const PageHeader header = load_page_header(bytes[number]);
     const bool sound = header.id == number && header.flags == kMetaFlag;
     if (metas[number].meta && !sound) issue(PageId{number}, "the header of a meta page is damaged");

@@ -16,7 +16,7 @@ constexpr uint64_t kFirstFreePage = 4;
 // empty leaf as root.
 std::string empty_database(uint32_t page_size, std::optional<Mark> mark) {
   std::string image;
-  for (const uint64_t txid : {0, 1}) {
+  for (uint64_t txid = 0; txid < 2; txid++) {
     Meta meta;
     meta.page_size = page_size;
     meta.root = PageId{3};

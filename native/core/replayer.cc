@@ -7,7 +7,8 @@ namespace hotbolt {
 
 namespace {
 
-// A journal was proven when it was written, so a transaction that does not apply means damage.
+// A journal was proven when it was written, so a transaction that does not apply means damage. It
+// is proven again, since the checksums of a frame can be right and its operations wrong.
 void apply_transaction(const View& view, Memtable& memtable, Seq seq, Bytes body) {
   OpReader reader(body);
   MemtableWriter writer(view, memtable);
@@ -15,12 +16,18 @@ void apply_transaction(const View& view, Memtable& memtable, Seq seq, Bytes body
   bool changed = false;
   while (reader.next(op)) {
     try {
-      writer.apply(op, seq, 0, false, changed);
+      writer.apply(op, seq, 0, true, changed);
     } catch (const Error& error) {
-      if (error.code() != ErrorCode::ERR_INCOMPATIBLE_VALUE) throw;
-      throw Error(ErrorCode::ERR_JOURNAL_CORRUPT,
-                  "transaction " + std::to_string(seq) +
-                      " of the journal does not fit the file: " + error.what());
+      switch (error.code()) {
+        case ErrorCode::ERR_INCOMPATIBLE_VALUE:
+        case ErrorCode::ERR_BUCKET_EXISTS:
+        case ErrorCode::ERR_BUCKET_NOT_FOUND:
+          throw Error(ErrorCode::ERR_JOURNAL_CORRUPT,
+                      "transaction " + std::to_string(seq) +
+                          " of the journal does not fit the file: " + error.what());
+        default:
+          throw;
+      }
     }
   }
 }

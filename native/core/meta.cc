@@ -12,8 +12,9 @@ namespace {
 constexpr size_t kChecksumAt = 56;
 constexpr size_t kMarkCrcAt = 60;
 constexpr uint32_t kMarkFlatFlag = 1;
-// A transaction id beyond this is no history but damage; below it, adding to one cannot overflow.
-constexpr uint64_t kTxIdMax = uint64_t{1} << 62;
+// The number of a transaction beyond this is no history but damage; below it, adding to one cannot
+// overflow.
+constexpr uint64_t kTransactionMax = uint64_t{1} << 62;
 
 // As in the file; the essay in meta.h is the description.
 struct RawMeta {
@@ -83,7 +84,7 @@ std::optional<ErrorCode> reason_to_refuse(const RawMeta& raw, Bytes bytes) {
   const auto is_page = [&](uint64_t id) { return id >= 2 && id < raw.high_water; };
   if (!is_page(raw.root)) return ErrorCode::ERR_CORRUPT;
   if (raw.freelist != kFreelistNotStored && !is_page(raw.freelist)) return ErrorCode::ERR_CORRUPT;
-  if (raw.txid > kTxIdMax) return ErrorCode::ERR_CORRUPT;
+  if (raw.txid > kTransactionMax) return ErrorCode::ERR_CORRUPT;
   return std::nullopt;
 }
 
@@ -122,6 +123,9 @@ MetaResult decode_meta(Bytes page_start) {
   meta.txid = TxId{raw.txid};
   meta.checksum = raw.checksum;
   meta.mark = decode_mark(page_start.substr(kPageHeaderSize + kMetaSize, kMarkSize), meta.txid);
+  if (meta.mark && meta.mark->journal_seq > kTransactionMax) {
+    return {std::nullopt, ErrorCode::ERR_CORRUPT};
+  }
   return {meta, ErrorCode::ERR_NOT_A_DATABASE};
 }
 

@@ -52,6 +52,12 @@ struct Meta {
   std::optional<Mark> mark;
 
   bool freelist_stored() const { return freelist != kFreelistNotStored; }
+  // Whether transactions may be added: numbers beyond this are no history but damage. Half of what
+  // decode_meta accepts, so that what was written by then can be read.
+  bool leaves_room() const {
+    constexpr uint64_t kMax = uint64_t{1} << 61;
+    return value(txid) <= kMax && (!mark || mark->journal_seq <= kMax);
+  }
 };
 
 // Writes a whole meta page (page_size bytes, zero-filled) for meta.txid mod 2 and sets
@@ -60,8 +66,9 @@ std::string encode_meta_page(Meta& meta);
 
 // Decodes one meta page from its first bytes (at least kMetaPageBytesUsed; a shorter span is an
 // invalid meta). Proves magic, version, checksum, page size (power of two, 1 KiB..64 KiB), root and
-// freelist below the high-water mark and >= 2. Returns the reason as an Error instead of throwing,
-// since one bad meta is a normal thing.
+// freelist below the high-water mark and >= 2, numbers of transactions (the mark's too) that adding
+// to cannot overflow. Returns the reason as an Error instead of throwing, since one bad meta is a
+// normal thing.
 struct MetaResult {
   std::optional<Meta> meta;
   ErrorCode code = ErrorCode::ERR_NOT_A_DATABASE;  // when there is no meta

@@ -150,6 +150,11 @@ void Store::forget(Snapshot& snapshot) noexcept {
 void Store::require_writable() const {
   require_open();
   if (options_.read_only) throw Error(ErrorCode::ERR_READ_ONLY);
+  if (!view_->base->meta().leaves_room()) {
+    throw Error(ErrorCode::ERR_CORRUPT,
+                "the numbers of the database's transactions are out of range: it can only be read")
+        .with_path(path_);
+  }
   require_sound();
   view_->base->require_intact();
 }

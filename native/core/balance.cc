@@ -41,6 +41,7 @@ class BucketMerge {
     PageView page;
     uint32_t index = 0;
     std::optional<Bytes> upper;
+    uint64_t bytes = 0;  // of a leaf's entries that were kept
   };
 
   void start();
@@ -49,7 +50,7 @@ class BucketMerge {
   bool merge_leaf(Position& leaf);
   bool apply_change(Position& leaf, bool has_old);
   void begin_child(const Position& leaf, bool has_old);
-  void add_old(const PageView& page, uint32_t index);
+  void add_old(Position& leaf);
   bool change_is_below(const std::optional<Bytes>& upper) const {
     return changes_.valid() && (!upper || changes_.key() < *upper);
   }
@@ -135,12 +136,12 @@ bool BucketMerge::merge_leaf(Position& leaf) {
   for (;;) {
     const bool has_old = leaf.index < page.count();
     if (!change_is_below(leaf.upper)) {
-      for (; leaf.index < page.count(); ++leaf.index) add_old(page, leaf.index);
+      while (leaf.index < page.count()) add_old(leaf);
       return true;
     }
     const int order = has_old ? page.key(leaf.index).compare(changes_.key()) : 1;
     if (order < 0) {
-      add_old(page, leaf.index++);
+      add_old(leaf);
     } else {
       if (!has_old && !leaf.upper) builder_.at_right_edge();
       if (!apply_change(leaf, order == 0)) return false;
@@ -148,10 +149,15 @@ bool BucketMerge::merge_leaf(Position& leaf) {
   }
 }
 
-void BucketMerge::add_old(const PageView& page, uint32_t index) {
-  const bool is_bucket = page.is_bucket(index);
-  if (is_bucket && !is_root_) tx_.saw_nested_bucket();
-  builder_.add({page.key(index), page.value(index), is_bucket});
+void BucketMerge::add_old(Position& leaf) {
+  const PageView& page = leaf.page;
+  const uint32_t index = leaf.index++;
+  const LeafEntry entry{page.key(index), page.value(index), page.is_bucket(index)};
+  // Entries that share their bytes could make one page as large as the disk.
+  leaf.bytes += entry.size();
+  if (leaf.bytes > page.run_size()) throw_corrupt(page.id(), "its entries overlap");
+  if (entry.is_bucket && !is_root_) tx_.saw_nested_bucket();
+  builder_.add(entry);
 }
 
 // Moves past the change, and past the old entry of the same name if there is one.
@@ -198,10 +204,29 @@ void BucketMerge::add_child(std::string value) {
   changes_.next();
 }
 
-// The nested buckets of a leaf.
+// bbolt never nests inline buckets. Those of a hostile file could share their bytes, level by
+// level.
+void require_no_buckets(const PageBucket& bucket) {
+  const PageView page = bucket.top();
+  for (uint32_t i = 0; i < page.count(); ++i) {
+    if (page.is_bucket(i)) throw_corrupt(page.id(), "inline buckets are nested");
+  }
+}
+
+// The nested buckets of a leaf that have pages of their own.
 void collect_buckets(const ReadTx& tx, const PageView& leaf, std::vector<PageBucket>& buckets) {
+  uint64_t inline_bytes = 0;
   for (uint32_t i = 0; i < leaf.count(); ++i) {
-    if (leaf.is_bucket(i)) buckets.emplace_back(tx, leaf.value(i), leaf.id());
+    if (!leaf.is_bucket(i)) continue;
+    const Bytes value = leaf.value(i);
+    const PageBucket bucket(tx, value, leaf.id());
+    if (!bucket.is_inline()) {
+      buckets.push_back(bucket);
+      continue;
+    }
+    inline_bytes += value.size();
+    if (inline_bytes > leaf.run_size()) throw_corrupt(leaf.id(), "values overlap");
+    require_no_buckets(bucket);
   }
 }
 
@@ -220,6 +245,7 @@ void free_page(WriteTx& tx, PageId id, std::vector<PageId>& pages,
 }  // namespace
 
 void free_bucket(WriteTx& tx, const PageBucket& bucket) {
+  if (bucket.is_inline()) return require_no_buckets(bucket);
   std::vector<PageBucket> buckets{bucket};
   std::vector<PageId> pages;
   while (!pages.empty() || !buckets.empty()) {
@@ -229,13 +255,8 @@ void free_bucket(WriteTx& tx, const PageBucket& bucket) {
       free_page(tx, id, pages, buckets);
       continue;
     }
-    const PageBucket next = buckets.back();
+    pages.push_back(buckets.back().root_page());
     buckets.pop_back();
-    if (next.is_inline()) {
-      collect_buckets(tx.base(), next.top(), buckets);
-    } else {
-      pages.push_back(next.root_page());
-    }
   }
 }
 

@@ -15,6 +15,11 @@ namespace {
 // A commit may be writing a meta while it is read; that lasts microseconds.
 constexpr int kMetaReadsMax = 5;
 
+// Of the header and the elements.
+uint64_t array_bytes(const PageView& page) {
+  return kPageHeaderSize + uint64_t{page.count()} * kElementSize;
+}
+
 class Checker {
  public:
   Checker(const ReadTx& tx, const std::vector<uint64_t>* free_ids)
@@ -26,6 +31,7 @@ class Checker {
     check_metas();
     const std::optional<std::vector<uint64_t>> free_ids = find_free_ids();
     check_trees();
+    check_mark();
     check_free_ids(free_ids);
     check_all_accounted_for(free_ids.has_value());
     return std::move(report_);
@@ -48,6 +54,7 @@ class Checker {
     Bounds bounds;
     std::optional<Bytes> key;    // the last good one
     uint64_t element_bytes = 0;  // keys and values looked at
+    uint64_t data_end = 0;       // where the last one's key and value end in the page
   };
 
   void issue(PageId page, std::string message) {
@@ -68,6 +75,7 @@ class Checker {
 
   void check_metas();
   void check_pair(const Meta& first, const Meta& second);
+  void check_mark();
 
   std::optional<std::vector<uint64_t>> find_free_ids();
   void check_free_ids(const std::optional<std::vector<uint64_t>>& ids);
@@ -79,6 +87,8 @@ class Checker {
   void enter_tree(PageId root, Place place);
   void enter_page(PageId id, Frame frame);
   void check_page(Frame& frame);
+  void add_bytes(Frame& frame, uint64_t bytes);
+  void check_place(Frame& frame, uint32_t index, uint64_t key_offset);
   void check_key(Frame& frame, uint32_t index);
   void step_in_branch(Frame& frame);
   void step_in_leaf(Frame& frame);
@@ -111,6 +121,9 @@ void Checker::check_metas() {
     const bool sound = header.id == number && header.flags == kMetaFlag;
     if (metas[number].meta && !sound) issue(PageId{number}, "the header of a meta page is damaged");
   }
+  if (!tx_.meta().leaves_room()) {
+    issue(PageId{value(tx_.meta().txid) % 2}, "the number of its transaction is out of range");
+  }
   report_.has_fallback = metas[0].meta && metas[1].meta;
   if (report_.has_fallback) check_pair(*metas[0].meta, *metas[1].meta);
 }
@@ -123,6 +136,13 @@ void Checker::check_pair(const Meta& first, const Meta& second) {
   const bool is_copy = first.checksum == second.checksum;
   if (!is_copy && high - low != 1)
     issue(PageId{0}, "the metas' transactions do not follow each other");
+}
+
+// Whoever believes the mark does not look whether a key names a nested bucket.
+void Checker::check_mark() {
+  const Meta& meta = tx_.meta();
+  if (!meta.mark || !meta.mark->is_flat || report_.is_flat) return;
+  issue(PageId{value(meta.txid) % 2}, "the mark denies that buckets are nested");
 }
 
 // --- freelist ---
@@ -259,18 +279,33 @@ void Checker::step_in_leaf(Frame& frame) {
   }
 }
 
-// Throws when the key's bytes are not where they should be, or when elements overlap: then a small
-// page could claim more bytes than anyone has time to compare.
+// Throws when elements overlap: then a small page could claim more bytes than anyone has time to
+// compare.
+void Checker::add_bytes(Frame& frame, uint64_t bytes) {
+  const PageView& page = frame.page;
+  frame.element_bytes += bytes;
+  if (frame.element_bytes <= page.run_size() - array_bytes(page)) return;
+  frame.next = page.count();
+  throw_corrupt(page.id(), "its elements overlap");
+}
+
+// Whoever writes pages packs them: each key begins where what is before it ends. A wrong count,
+// position or size gives itself away by that.
+void Checker::check_place(Frame& frame, uint32_t index, uint64_t key_offset) {
+  const PageView& page = frame.page;
+  if (key_offset < array_bytes(page)) issue(page.id(), "a key lies in the element array");
+  const uint64_t expected = index == 0 ? array_bytes(page) : frame.data_end;
+  if (key_offset != expected) issue(page.id(), "its elements do not follow each other");
+  frame.data_end = key_offset + page.key(index).size();
+  if (page.is_leaf()) frame.data_end += page.value(index).size();
+}
+
+// Throws when the key's bytes are not where they should be.
 void Checker::check_key(Frame& frame, uint32_t index) {
   const PageView& page = frame.page;
   const Bytes key = page.key(index);
-  frame.element_bytes += key.size();
-  const uint64_t array_bytes = kPageHeaderSize + uint64_t{page.count()} * kElementSize;
-  if (frame.element_bytes > page.run_size() - array_bytes) {
-    frame.next = page.count();
-    throw_corrupt(page.id(), "its elements overlap");
-  }
-  if (page.key_offset(index) < array_bytes) issue(page.id(), "a key lies in the element array");
+  add_bytes(frame, key.size());
+  check_place(frame, index, page.key_offset(index));
   if (key.empty()) issue(page.id(), "a key is empty");
   if (frame.key && key <= *frame.key) {
     issue(page.id(), "key " + hex(key) + " does not sort after " + hex(*frame.key));
@@ -290,7 +325,7 @@ void Checker::check_item(Frame& frame, uint32_t index) {
   const PageView& page = frame.page;
   const Bytes key = page.key(index);
   const Bytes value = page.value(index);
-  frame.element_bytes += value.size();
+  add_bytes(frame, value.size());
   if (frame.place != Place::kInline) {
     report_.leaf_bytes_used += kElementSize + key.size() + value.size();
   }

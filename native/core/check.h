@@ -3,11 +3,12 @@
 //
 // Proves, for every page below the high-water mark: reachable exactly once, or free (in the
 // freelist), or a meta page; headers, flags, counts, overflow runs inside the file; every element's
-// bounds; keys non-empty, within limits, strictly ascending in a page and between the separators of
-// the parents; branch and leaf levels of equal depth; bucket headers; inline buckets' pages, order
-// and size rule (at most a quarter of a page, no bucket inside); freelist ids in range, unique,
-// ascending, not reachable, not the freelist's own pages; the metas themselves (both valid metas
-// agree on page size; txids differ by one). bbolt's own check omits half of these.
+// bounds, and that they are packed; keys non-empty, within limits, strictly ascending in a page and
+// between the separators of the parents; branch and leaf levels of equal depth; bucket headers;
+// inline buckets' pages, order and size rule (at most a quarter of a page, no bucket inside);
+// freelist ids in range, unique, ascending, not reachable, not the freelist's own pages; the metas
+// themselves (both valid metas agree on page size; txids differ by one). bbolt's own check omits
+// half of these.
 #pragma once
 
 #include <cstdint>

@@ -1,14 +1,14 @@
 // Builds the core and its tests without Node and runs them:
 //   node native/test.mjs [--sanitize=address,undefined | --sanitize=thread] [filter...]
-// CMake drives the build; without it one compiler line does. The last line of the output is
+// The last line of the output is
 // `N passed, N failed, N skipped`; the counts also go to build/native-tests.json, from which the
 // report at the end of `npm test` adds them to its own.
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
-import { buildFolder, buildWithCmake, runStep } from './cmake.mjs'
-import { nativeSources, root } from './sources.mjs'
+import { buildFolder, buildWithCmake } from './cmake.mjs'
+import { root } from './sources.mjs'
 
 const args = process.argv.slice(2)
 const sanitizer =
@@ -28,34 +28,13 @@ function hasTool(command) {
   return spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0
 }
 
-function buildWithCompiler() {
-  const core = nativeSources().filter((source) => !source.startsWith('native/binding/'))
-  const tests = readdirSync(join(root, 'test/native'))
-    .filter((name) => name.endsWith('.cc'))
-    .map((name) => `test/native/${name}`)
-  const flags = [
-    '-std=c++20',
-    '-O1',
-    '-g',
-    '-Wall',
-    '-Wextra',
-    '-fno-omit-frame-pointer',
-    '-pthread',
-  ]
-  if (sanitizer) flags.push(`-fsanitize=${sanitizer}`, '-fno-sanitize-recover=all')
-  runStep('c++', [...flags, '-Inative', '-Itest/native', ...core, ...tests, '-o', executable])
-}
-
 mkdirSync(folder, { recursive: true })
 try {
-  if (hasTool('cmake')) {
-    buildWithCmake('hotbolt_core_tests', sanitizer)
-  } else if (hasTool('c++')) {
-    buildWithCompiler()
-  } else {
-    process.stdout.write('skipped for want of a tool: 1 (c++: 1)\n')
+  if (!hasTool('cmake')) {
+    process.stdout.write('skipped for want of a tool: 1 (cmake: 1)\n')
     finish({ passed: 0, failed: 0, skipped: 1 }, process.env.HOTBOLT_NO_SKIP === '1' ? 1 : 0)
   }
+  buildWithCmake('hotbolt_core_tests', sanitizer)
 } catch (error) {
   process.stderr.write(`native tests: ${error.message}\n`)
   finish({ passed: 0, failed: 1, skipped: 0 }, 1)

@@ -194,8 +194,9 @@ export class Database {
   async hash(): Promise<string> {
     return this.#store.work(async () => {
       const snapshot = native.snapshot(this.#store.handle)
+      const { highWaterBytes, memtableBytes, sealedBytes } = native.stats(this.#store.handle)
       try {
-        return await hashSnapshot(snapshot)
+        return await hashSnapshot(snapshot, highWaterBytes + memtableBytes + sealedBytes)
       } finally {
         native.closeSnapshot(snapshot)
       }

@@ -8,6 +8,7 @@
 // Keys and buckets share one order, but come from two cursors, which are merged.
 
 import { createHash, type Hash } from 'node:crypto'
+import { HotboltError } from '../errors.ts'
 import { native, type BucketHandle, type SnapshotHandle } from '../native.ts'
 import { everything } from './bounds.ts'
 import { Cursor } from './cursor.ts'
@@ -16,18 +17,27 @@ import { turnOfEventLoop } from './range.ts'
 /** How long the event loop is kept waiting at a time. */
 const sliceMs = 1
 
-/** SHA-256 of the dump in hexadecimal. Reads in slices of about a millisecond. */
-export async function hashSnapshot(snapshot: SnapshotHandle): Promise<string> {
-  return new SnapshotHash(snapshot).run()
+/** What an entry takes in a file, at least, besides its key and value. */
+const elementBytes = 16
+
+/**
+ * SHA-256 of the dump in hexadecimal. Reads in slices of about a millisecond. ERR_CORRUPT when
+ * there are more entries than fit in `bytesMax`, which is what holds the snapshot: then buckets
+ * lead round in circles, or share their pages.
+ */
+export async function hashSnapshot(snapshot: SnapshotHandle, bytesMax: number): Promise<string> {
+  return new SnapshotHash(snapshot, bytesMax).run()
 }
 
 class SnapshotHash {
   readonly #snapshot: SnapshotHandle
   readonly #hash: Hash = createHash('sha256')
   #sliceEndMs = performance.now() + sliceMs
+  #bytesLeft: number
 
-  constructor(snapshot: SnapshotHandle) {
+  constructor(snapshot: SnapshotHandle, bytesMax: number) {
     this.#snapshot = snapshot
+    this.#bytesLeft = bytesMax
   }
 
   async run(): Promise<string> {
@@ -58,7 +68,14 @@ class SnapshotHash {
     }
   }
 
+  #count(bytes: number): void {
+    this.#bytesLeft -= elementBytes + bytes
+    if (this.#bytesLeft >= 0) return
+    throw new HotboltError('ERR_CORRUPT', 'The buckets of the file lead round in circles')
+  }
+
   #key(key: Buffer, value: Buffer): void {
+    this.#count(key.length + value.length)
     const header = Buffer.allocUnsafe(9)
     header.write('K', 'latin1')
     header.writeUInt32LE(key.length, 1)
@@ -67,6 +84,7 @@ class SnapshotHash {
   }
 
   async #bucket(parent: BucketHandle, name: Buffer): Promise<void> {
+    this.#count(name.length)
     const bucket = native.bucket(parent, name)
     const header = Buffer.allocUnsafe(13)
     header.write('B', 'latin1')

@@ -81,7 +81,6 @@ describe('defragmentations that ended badly', () => {
           const counters = tx.bucket('counters', { value: 'utf8' })
           counters.put('n', String(Number(counters.get('n') ?? 0) + 1))
           counters.nextSequence()
-          // Replayed over its own result, this would be refused.
           tx.createBucket(`generation ${counters.get('n')}`)
         })
       for (let n = 0; n < 5; n++) await count()
@@ -153,6 +152,42 @@ describe('files that were damaged', () => {
         }
       }
       expect(openFilesIn(directory)).toEqual([])
+    }))
+
+  test('bbolt #701: a bucket that is reached by many paths, or holds itself, ends every walk', () =>
+    inDirectory(async (directory) => {
+      const path = join(directory, 'data.db')
+      const db = await open(path, smallPages)
+      let bucket = db.bucket('x')
+      for (let depth = 0; depth < 40; depth++) {
+        for (const name of ['x', 'y']) void bucket.bucket(name).put('fill', Buffer.alloc(400))
+        bucket = bucket.bucket('x')
+      }
+      await db.close()
+      const good = await readFile(path)
+      const leaves = pagesInUse(good).map(({ elements }) =>
+        elements.filter((at) => good.readUInt32LE(at) === 1),
+      )
+      const rootAt = (at: number): number =>
+        at + good.readUInt32LE(at + 4) + good.readUInt32LE(at + 8)
+      const [shared, circular] = [Buffer.from(good), Buffer.from(good)]
+      for (const [x, y] of leaves) {
+        if (x === undefined || y === undefined) continue
+        // 2 ** 40 paths through 40 pages; and a page that is inside itself.
+        shared.copy(shared, rootAt(y), rootAt(x), rootAt(x) + 8)
+        circular.writeBigUInt64LE(BigInt(Math.floor(x / 1024)), rootAt(x))
+      }
+      for (const bytes of [shared, circular]) {
+        await writeFile(path, bytes)
+        const damaged = await open(path)
+        expect((await damaged.check()).ok).toBe(false)
+        // Who holds itself is nested deeper than handles can be.
+        await expectRefusal(['ERR_CORRUPT', 'ERR_INVALID_ARGUMENT'], () => damaged.hash())
+        await expectRefusal('ERR_CORRUPT', () => damaged.defrag())
+        await damaged.close()
+      }
+      await writeFile(path, good)
+      await verifyFile(path)
     }))
 
   test('bbolt #576: no header or element that lies reaches beyond its page', () =>

@@ -7,6 +7,7 @@ import { copyFile, readdir, readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { turnOfEventLoop } from '../../lib/database/range.ts'
 import { HotboltError, open } from '../../lib/index.ts'
 import type { Binding } from '../../lib/native.ts'
 import { Child, runChild, startThread } from '../support/child.ts'
@@ -26,11 +27,6 @@ import {
   verifyFile,
   withDatabase,
 } from '../support/with-database.ts'
-
-const turn = (): Promise<void> =>
-  new Promise((resolve) => {
-    setImmediate(resolve)
-  })
 
 interface Limited {
   readonly acknowledged: number
@@ -225,7 +221,7 @@ describe('readers', () => {
       await db.checkpoint()
       while (db.stats().openSnapshots > 0) {
         globalThis.gc!()
-        await turn()
+        await turnOfEventLoop()
       }
       for (let n = 0; n < 3; n++) {
         await db.bucket('b').put('k', `${n}`)

@@ -4,11 +4,8 @@
     {
       'target_name': 'hotbolt',
       'sources': ['<!@(node native/sources.mjs)'],
-      'include_dirs': [
-        'native',
-        '<!(node -p "require(\'node-addon-api\').include_dir")',
-      ],
-      'defines': ['NAPI_VERSION=9', 'NODE_ADDON_API_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED'],
+      'include_dirs': ['native'],
+      'defines': ['NAPI_VERSION=9'],
       # Node's own defaults switch exceptions and RTTI off and pick an older language and -O3.
       'cflags!': ['-fno-exceptions', '-fno-rtti'],
       'cflags_cc!': ['-fno-exceptions', '-fno-rtti', '-std=gnu++17', '-std=gnu++1y', '-std=c++17'],

@@ -1,8 +1,7 @@
 // The builds of CMakeLists.txt: a folder for each sanitizer, in which the core is compiled once for
 // its tests and for the addon.
 import { spawnSync } from 'node:child_process'
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import process from 'node:process'
 import { nodePrefix, root } from './sources.mjs'
 
@@ -22,11 +21,9 @@ export function runStep(command, argv) {
 export function buildWithCmake(target, sanitizer) {
   const folder = buildFolder(sanitizer)
   const prefix = nodePrefix()
-  const addonApi = createRequire(import.meta.url).resolve('node-addon-api/package.json')
   const definitions = [
     `-DHOTBOLT_SANITIZE=${sanitizer}`,
     `-DHOTBOLT_NODE_HEADERS=${prefix === undefined ? '' : join(prefix, 'include/node')}`,
-    `-DHOTBOLT_ADDON_API=${dirname(addonApi)}`,
   ]
   runStep('cmake', ['-S', 'native', '-B', folder, ...definitions])
   runStep('cmake', ['--build', folder, '--target', target, '-j', '2'])

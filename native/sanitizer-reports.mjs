@@ -4,8 +4,8 @@
 // Node, so they would forgive ours too. Here a leak is forgiven for the frame that allocated, which
 // is never one of the addon, and a race only when no frame of either access is in the addon.
 
-/** How an allocation or an intercepted call begins. */
-const runtime = /libsanitizer|\((libasan|libtsan|liblsan|libubsan)\.so/
+/** How an allocation or an intercepted call begins: the runtime, and libc that called it. */
+const runtime = /libsanitizer|\((libasan|libtsan|liblsan|libubsan|libc)\.so/
 const ours = /\(hotbolt\.node\+|hotbolt::/
 
 /** As sanitize.mjs asks for it: `    #0 function place (module+offset)`. */

@@ -9,6 +9,7 @@ const stack = (...frames: string[]): string =>
   frames.map((frame, index) => `    #${index} ${frame}\n`).join('')
 
 const malloc = 'operator new(unsigned long) libsanitizer/asan.cpp:95 (libasan.so+0xb94c8)'
+const strdup = '__GI___strdup string/strdup.c:42 (libc.so.6+0x9e9a9)'
 const node = 'v8::internal::Heap::Grow() <null> (node+0x11a06f2)'
 const external = 'napi_create_external <null> (node+0xc50413)'
 const verb = 'hotbolt::verbs::open(napi_env__*) native/binding/store_api.cc:98 (hotbolt.node+0x1)'
@@ -35,6 +36,8 @@ test('a leak is not forgiven where the addon allocated, whoever called it', () =
 
 test('a race is forgiven between Node and Node only', () => {
   expect(isForgiven(race([node], [node]), suppressions)).toBe(true)
+  expect(isForgiven(race([node], [strdup, node]), suppressions)).toBe(true)
+  expect(isForgiven(race([node], [strdup, inlined]), suppressions)).toBe(false)
   expect(isForgiven(race([node], [inlined]), suppressions)).toBe(false)
   expect(isForgiven(race([node, verb], [node]), suppressions)).toBe(false)
   expect(isForgiven(race([node], []), suppressions)).toBe(false)

@@ -118,19 +118,25 @@ describe('closing in the middle', () => {
         const iteration = async (): Promise<void> => {
           for await (const _ of db.bucket('b').range()) void _
         }
+        let release = (): void => {}
+        const released = new Promise<void>((resolve) => (release = resolve))
         const kept = [
           db.flush(),
           db.checkpoint(),
           db.check(),
           db.hash(),
           db.update(async (tx) => {
-            for (let n = 0; n < 50; n++) await turnOfEventLoop()
+            await released
             tx.bucket('b').put('updated', `${round}`)
           }),
         ]
         const ended = Promise.allSettled([db.defrag(), iteration()])
         const closes = [db.close(), db.close()]
         expect(closes[0]).toBe(closes[1])
+        await ended
+        for (let n = 0; n < 200; n++) await turnOfEventLoop()
+        expect(leftovers(path).length).toBeGreaterThan(0) // it waits for the update
+        release()
         await Promise.all([...closes, ...kept])
         for (const outcome of await ended) {
           if (outcome.status === 'fulfilled') continue

@@ -98,7 +98,7 @@ test('options that are no object are refused', () => {
 
 test('ranges take bounds of bytes, a direction and a limit', () => {
   const options = { gte: 'a', lt: new Uint8Array([1]), prefix: '', reverse: true, limit: 0 }
-  expect(checkRangeOptions(options)).toBe(options)
+  expect(checkRangeOptions(options)).toEqual(options)
   expect(() => checkRangeOptions({ gt: 1 } as never)).toThrow(
     refused('Expected `gt` to be a string or a Uint8Array, got 1 (number)'),
   )

@@ -103,7 +103,7 @@ interface Case {
   readonly run: (db: Database, refuse: () => void | Promise<void>) => Promise<unknown>
   readonly code: ErrorCode
   /** What becomes of the store. */
-  readonly then: 'serves on' | 'is poisoned' | 'is closed'
+  readonly outcome: 'serves on' | 'is poisoned' | 'is closed'
 }
 
 const defragRefusedAt =
@@ -128,15 +128,15 @@ const full: readonly Case[] = [
     doing: 'a put',
     run: after((db) => db.bucket('d').put('k', Buffer.alloc(20 << 20))),
     code: 'ERR_NO_SPACE',
-    then: 'is poisoned',
+    outcome: 'is poisoned',
   },
   {
     doing: 'a checkpoint',
     run: after((db) => db.checkpoint()),
     code: 'ERR_NO_SPACE',
-    then: 'serves on',
+    outcome: 'serves on',
   },
-  { doing: 'a close', run: after((db) => db.close()), code: 'ERR_NO_SPACE', then: 'is closed' },
+  { doing: 'a close', run: after((db) => db.close()), code: 'ERR_NO_SPACE', outcome: 'is closed' },
   ...(['before-copy', 'round'] as const).map((point): Case => ({
     doing: `a defragmentation at ${point}`,
     run: async (db, refuse) => {
@@ -149,7 +149,7 @@ const full: readonly Case[] = [
       return held.report
     },
     code: 'ERR_NO_SPACE',
-    then: 'serves on',
+    outcome: 'serves on',
   })),
 ]
 
@@ -158,41 +158,46 @@ const forbidden: readonly Case[] = [
     doing: 'a defragmentation',
     run: after((db) => db.defrag()),
     code: 'ERR_PERMISSION',
-    then: 'serves on',
+    outcome: 'serves on',
   },
   {
     doing: 'the switch of a defragmentation',
     run: defragRefusedAt('before-publish'),
     code: 'ERR_PERMISSION',
-    then: 'serves on',
+    outcome: 'serves on',
   },
-  { doing: 'a close', run: after((db) => db.close()), code: 'ERR_PERMISSION', then: 'is closed' },
+  {
+    doing: 'a close',
+    run: after((db) => db.close()),
+    code: 'ERR_PERMISSION',
+    outcome: 'is closed',
+  },
 ]
 
 async function prove(
   disk: Ext4,
-  { run, code, then }: Case,
+  { run, code, outcome }: Case,
   refuse: () => void | Promise<void>,
   allow: () => void | Promise<void>,
 ): Promise<void> {
   const { db, hash } = await written(disk.path)
   await expectRefusal(code, () => run(db, refuse))
   await allow()
-  if (then === 'serves on') {
+  if (outcome === 'serves on') {
     expect(await db.hash()).toBe(hash)
     expect(db.stats().poisoned).toBe(false)
     await db.bucket('e').put('k', 'v')
     await db.defrag()
     await db.update((tx) => tx.deleteBucket('e'))
   }
-  if (then === 'is poisoned') {
+  if (outcome === 'is poisoned') {
     await expectRefusal('ERR_POISONED', () => db.bucket('e').put('k', 'v'))
     await expectRefusal('ERR_POISONED', () => db.close())
   }
-  if (then === 'serves on') await db.close()
+  if (outcome === 'serves on') await db.close()
   const again = await open(disk.path)
   // What was refused may be there or not.
-  if (then === 'is poisoned') await errorOf(() => again.update((tx) => tx.deleteBucket('d')))
+  if (outcome === 'is poisoned') await errorOf(() => again.update((tx) => tx.deleteBucket('d')))
   expect(await again.hash()).toBe(hash)
   await again.close()
   expect(leftovers(disk.path)).toEqual([])
@@ -200,7 +205,7 @@ async function prove(
 }
 
 describeIf(['mount', 'mkfs.ext4'], 'an ext4', () => {
-  test.each(full)('that is full during $doing: $code, and the store $then', (one) =>
+  test.each(full)('that is full during $doing: $code, and the store $outcome', (one) =>
     Ext4.use((disk) =>
       prove(
         disk,
@@ -211,15 +216,17 @@ describeIf(['mount', 'mkfs.ext4'], 'an ext4', () => {
     ),
   )
 
-  test.each(forbidden)('whose directory is immutable during $doing: $code, and it $then', (one) =>
-    Ext4.use((disk) =>
-      prove(
-        disk,
-        one,
-        () => disk.forbid(),
-        () => disk.allow(),
+  test.each(forbidden)(
+    'whose directory is immutable during $doing: $code, and it $outcome',
+    (one) =>
+      Ext4.use((disk) =>
+        prove(
+          disk,
+          one,
+          () => disk.forbid(),
+          () => disk.allow(),
+        ),
       ),
-    ),
   )
 
   test('that is full when a journal is recovered refuses to open, and opens when it is not', () =>

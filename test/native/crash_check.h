@@ -213,11 +213,12 @@ class CrashChecker {
   }
 
   // Of a long run some points, each of which has many states; of the close at its end too, which
-  // every script has.
+  // every script has. Of scripts every point in one setting, and every other one in the others.
   static bool samples(const Workload& workload, const Disk& disk) {
     const uint64_t chance = mix(fingerprint_of(workload), disk.point());
     if (workload.script.empty()) return chance % 16 == 0;
-    return disk.activity() != "close" || chance % 6 == 0;
+    if (disk.activity() == "close") return chance % 6 == 0;
+    return workload.setting == Setting{} || chance % 2 == 0;
   }
   static uint64_t fingerprint_of(const Workload& workload) {
     return std::hash<std::string>()(workload.name());

@@ -35,6 +35,7 @@ struct Setting {
   uint32_t page_size = 1024;
   Start start = Start::kNew;
   SyncMode sync = SyncMode::kAlways;
+  bool operator==(const Setting&) const = default;
 
   StoreOptions options() const {
     StoreOptions options = small_options();
@@ -88,14 +89,18 @@ inline void aborted_defrag(StoreRun& run) {
   run.abort_defrag();
 }
 
-// Segments fill up, are covered by a checkpoint, get new names, and are written again.
+// Segments fill up, are covered by a checkpoint, get new names, and are written again; one fills up
+// with what the checkpoint does not cover.
 inline void recycle(StoreRun& run) {
-  for (int round = 0; round < 2; round++) {
-    for (int i = 0; i < 4; i++) {
+  const auto fill_up = [&run] {
+    for (int i = 0; i < 2; i++) {
       run.put({"b1"}, "rolls", letters(40'000, run.last_seq()));
       run.settle();
     }
-    run.checkpoint([&run] { write_during(run); });
+  };
+  for (int round = 0; round < 2; round++) {
+    fill_up();
+    run.checkpoint(fill_up);
   }
 }
 

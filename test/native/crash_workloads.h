@@ -78,6 +78,34 @@ inline void whole_defrag(StoreRun& run) {
   } while (run.defrag_at() != StoreRun::kIdle);
 }
 
+// Two transactions for which the journal's first segments are too small.
+inline void fill_segments(StoreRun& run) {
+  for (int i = 0; i < 2; i++) {
+    run.put({"b1"}, "rolls", letters(40'000, run.last_seq()));
+    run.settle();
+  }
+}
+
+// Segments fill up, are covered by a checkpoint, get new names, and are written again; one fills up
+// with what the checkpoint does not cover.
+inline void recycle(StoreRun& run) {
+  for (int round = 0; round < 2; round++) {
+    fill_segments(run);
+    run.checkpoint([&run] { fill_segments(run); });
+  }
+}
+
+// A defragmentation during which the old file is checkpointed, so that the copy can only catch up
+// from the journal.
+inline void overtaken_defrag(StoreRun& run) {
+  run.defrag_step([] {});
+  for (int round = 0; round < 2; round++) {
+    fill_segments(run);
+    run.checkpoint([] {});
+  }
+  whole_defrag(run);
+}
+
 // A defragmentation that meets a checkpoint of the old file, reads the journal, and is given up.
 inline void aborted_defrag(StoreRun& run) {
   const auto write = [&run] { write_during(run); };
@@ -87,21 +115,6 @@ inline void aborted_defrag(StoreRun& run) {
   run.defrag_step(write);
   run.defrag_step(write);
   run.abort_defrag();
-}
-
-// Segments fill up, are covered by a checkpoint, get new names, and are written again; one fills up
-// with what the checkpoint does not cover.
-inline void recycle(StoreRun& run) {
-  const auto fill_up = [&run] {
-    for (int i = 0; i < 2; i++) {
-      run.put({"b1"}, "rolls", letters(40'000, run.last_seq()));
-      run.settle();
-    }
-  };
-  for (int round = 0; round < 2; round++) {
-    fill_up();
-    run.checkpoint(fill_up);
-  }
 }
 
 inline const std::vector<Operation>& operations() {
@@ -149,6 +162,7 @@ inline const std::vector<Operation>& operations() {
        }},
       {"reopen", "recovery", [](StoreRun& run) { run.reopen(); }},
       {"defrag", "defragmentation", whole_defrag},
+      {"overtaken-defrag", "defragmentation", overtaken_defrag},
       {"aborted-defrag", "defragmentation", aborted_defrag},
   };
   return all;

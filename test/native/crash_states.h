@@ -22,7 +22,8 @@
 // prefix, a prefix without one call, one call without those before it, torn writes, sizes without
 // data, and every subset of the changes of the directory with all data and with none. CrashStates
 // also shows what some file systems do (stale blocks of 0xAA where a block was allocated and its
-// data lost), and may tear a record at any byte: is_legal() takes neither for legal.
+// data lost: seen with ext4's data=journal), and may tear a record at any byte: is_legal() takes
+// neither for legal.
 #pragma once
 
 #include <algorithm>
@@ -285,8 +286,11 @@ class Disk {
 
 using Files = std::map<std::string, std::string>;  // path -> bytes
 
+// What a block shows that was allocated, and its data lost.
+enum class LostData : uint8_t { kZeros, kAnything };
+
 // Says why a file cannot be what is left of an inode; "" when it can.
-inline std::string why_not_left_of(const Inode& inode, Bytes bytes) {
+inline std::string why_not_left_of(const Inode& inode, Bytes bytes, LostData lost_data) {
   bool size_fits = bytes.size() == inode.durable.size;
   uint64_t size = inode.durable.size;
   std::map<uint64_t, std::vector<const Sector*>> versions;
@@ -310,7 +314,8 @@ inline std::string why_not_left_of(const Inode& inode, Bytes bytes) {
     const auto newer = versions.find(sector);
     const bool fits =
         is(inode.durable.at(sector)) ||
-        (newer != versions.end() && std::any_of(newer->second.begin(), newer->second.end(), is));
+        (newer != versions.end() && (lost_data == LostData::kAnything ||
+                                     std::any_of(newer->second.begin(), newer->second.end(), is)));
     if (!fits) return "its sector " + std::to_string(sector) + " has never been like this";
   }
   return "";
@@ -318,7 +323,8 @@ inline std::string why_not_left_of(const Inode& inode, Bytes bytes) {
 
 // Says why these files, all of the trace's directories, cannot be what a power cut after `point`
 // calls left; "" when they can.
-inline std::string why_illegal(const Trace& trace, size_t point, const Files& files) {
+inline std::string why_illegal(const Trace& trace, size_t point, const Files& files,
+                               LostData lost_data = LostData::kZeros) {
   Disk disk(trace);
   while (disk.point() < point) disk.advance();
   // All names that may be there, as far as nothing that comes later decides whether they fit.
@@ -352,7 +358,7 @@ inline std::string why_illegal(const Trace& trace, size_t point, const Files& fi
     if (!same_names) continue;
     reason.clear();
     for (const auto& [path, inode] : names) {
-      const std::string why = why_not_left_of(disk.inode(inode), files.at(path));
+      const std::string why = why_not_left_of(disk.inode(inode), files.at(path), lost_data);
       if (!why.empty()) reason = path + ": " + why;
     }
     if (reason.empty()) return "";

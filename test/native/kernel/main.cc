@@ -151,7 +151,8 @@ std::string cut_at(PoweredMount& mount, CutPoint point, std::atomic<Seq>& acknow
   faults = 0;
   mount.restart();
   if (!wrong.empty()) return wrong;
-  const std::string illegal = why_illegal(trace, trace.point(), read_all(folder));
+  const std::string illegal =
+      why_illegal(trace, trace.point(), read_all(folder), mount.lost_data());
   SeamFileSystem left(folder);
   wrong = verify(left, run, acknowledged);
   return illegal.empty() ? wrong

@@ -27,6 +27,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "crash_states.h"
 
 namespace hotbolt::testing {
 
@@ -96,6 +97,11 @@ class PoweredMount {
   ~PoweredMount() { ::umount2(kFolder, MNT_DETACH); }
 
   static std::string folder() { return kFolder; }
+  // Ordered data is there before its block is; the other modes may show what a block held before.
+  LostData lost_data() const {
+    const bool is_ordered = options_.find("data=") == std::string::npos;
+    return is_ordered ? LostData::kZeros : LostData::kAnything;
+  }
   // Everything written is durable.
   void sync() {
     if (::syncfs(*root_) == -1) throw_errno("syncfs");

@@ -23,7 +23,15 @@ const rssMax = 600 << 20
 const headBytes = 64
 
 /** What has no checksum, and what nothing in the file contradicts. */
-const untold = new Set<ByteClass>(['free', 'kind', 'last size', 'sequence', 'key', 'value'])
+const untold: ReadonlySet<ByteClass> = new Set<ByteClass>([
+  'free',
+  'kind',
+  'count',
+  'last size',
+  'sequence',
+  'key',
+  'value',
+])
 
 interface Outcome {
   readonly met: Readonly<Record<string, string>>

@@ -10,13 +10,15 @@ const leafFlag = 2
 /**
  * 'free' is everything that no tree reaches: metas, freelist, free pages, and what is left over in
  * a page. 'kind' says whether an element is a value or a bucket; 'last size' are the sizes of the
- * last key and value in a page, which nothing follows.
+ * last key and value in a page, which nothing follows; 'count' is a leaf's count that one bit makes
+ * 0, which is what an empty bucket has.
  */
 export type ByteClass =
   | 'free'
   | 'header'
   | 'element'
   | 'kind'
+  | 'count'
   | 'last size'
   | 'root'
   | 'sequence'
@@ -54,6 +56,8 @@ export function mapPages(file: Buffer, pageSize: number, root: number): ByteClas
     const count = file.readUInt16LE(start + 10)
     if (flags !== leafFlag && flags !== branchFlag) throw new Error(`no page of a tree: ${start}`)
     mark(start, headerBytes, 'header')
+    const isPowerOfTwo = (count & (count - 1)) === 0
+    if (flags === leafFlag && isPowerOfTwo) mark(start + 10, 2, 'count')
     for (let index = 0; index < count; index++) {
       const at = start + headerBytes + index * elementBytes
       mark(at, elementBytes, 'element')

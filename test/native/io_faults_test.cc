@@ -4,7 +4,7 @@
 //
 // After each run: no error but those that were promised; poisoned where that is promised and
 // nowhere else, usable otherwise; no sync was called twice; nothing acknowledged is lost, not by
-// a power cut at the failure either; and opening again ends well.
+// a power cut at the failure or later either; and opening again ends well.
 #include "fault_scenarios.h"
 #include "harness.h"
 
@@ -65,6 +65,17 @@ bool promised(ErrorCode code, const std::vector<FailedCall>& failed) {
   return false;
 }
 
+// No temporary file outlives its defragmentation, if it can be removed.
+std::string judge_names(const std::vector<FailedCall>& failed, SimFileSystem& disk) {
+  for (const FailedCall& call : failed) {
+    if (call.call == "remove" && call.kind == Kind::kTemporary) return "";
+  }
+  for (const std::string& path : disk.paths()) {
+    if (path.find("-defrag-") != std::string::npos) return "leaves " + path;
+  }
+  return "";
+}
+
 // The store is usable again when the fault is gone.
 std::string judge_use(Session& session) {
   session.put("usable", "k", "v");
@@ -88,6 +99,8 @@ Outcome run(const Scenario& scenario, const Beginning& beginning, const Fault& f
   Session session(files);
   session.continue_from(beginning.session);
   Seq acknowledged_at_fault = 0;
+  Seq acknowledged_at_end = 0;  // of the scenario, before it closes the store
+  std::unique_ptr<SimFileSystem> at_end;
   bool open_at_fault = false;
   files.set_before_crash([&] {
     acknowledged_at_fault = session.acknowledged();
@@ -101,10 +114,13 @@ Outcome run(const Scenario& scenario, const Beginning& beginning, const Fault& f
     files.heal();
     const auto failed = files.failed();
     if (failed.empty()) return;
+    acknowledged_at_end = session.acknowledged();
+    at_end = disk->crash(fault.n, [](const std::string&, uint64_t) { return false; });
     if (open_at_fault) wrong = judge_poison(failed, session);
     for (const ErrorCode code : session.errors()) {
       if (!promised(code, failed)) wrong = std::string("threw ") + error_name(code);
     }
+    if (wrong.empty() && !session.is_read_only()) wrong = judge_names(failed, *disk);
     if (!wrong.empty() || session.store()->poisoned() || session.is_read_only()) return;
     const size_t errors = session.errors().size();
     wrong = judge_use(session);
@@ -121,6 +137,8 @@ Outcome run(const Scenario& scenario, const Beginning& beginning, const Fault& f
     if (!wrong.empty()) wrong = "synced again: " + wrong;
   }
   if (wrong.empty()) wrong = session.judge(*files.crashed(), acknowledged_at_fault, false);
+  if (wrong.empty() && at_end != nullptr)
+    wrong = session.judge(*at_end, acknowledged_at_end, false);
   if (wrong.empty()) wrong = session.judge(*disk, session.acknowledged(), true);
   if (!wrong.empty()) {
     wrong = std::string(scenario.name) + ", " + fault.name + " at call " + std::to_string(fault.n) +

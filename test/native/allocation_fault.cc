@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 
 namespace hotbolt::testing {
@@ -27,8 +28,11 @@ bool fails_now() noexcept {
 void* allocate(size_t size, size_t alignment = 1) noexcept {
   if (fails_now()) return nullptr;
   if (size == 0) size = 1;
-  if (alignment <= alignof(std::max_align_t)) return std::malloc(size);
-  return std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+  void* const memory =
+      alignment <= alignof(std::max_align_t)
+          ? std::malloc(size)
+          : std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+  return memory == nullptr ? nullptr : std::memset(memory, kCanary, size);
 }
 
 void* required(void* memory) {

@@ -1,6 +1,6 @@
-// The operators new of this executable, which fail on demand. Counted are the allocations of the
-// engine: on the test's own thread those inside its calls (EngineScope), on its background threads
-// all of them.
+// The operators new of this executable, which fail on demand, and whose memory is full of a canary.
+// Counted are the allocations of the engine: on the test's own thread those inside its calls
+// (EngineScope), on its background threads all of them.
 #pragma once
 
 #include <atomic>
@@ -8,6 +8,8 @@
 #include <utility>
 
 namespace hotbolt::testing {
+
+inline constexpr char kCanary = '\xDB';
 
 // Whether this thread runs the engine, not the test or the file system under it: there alone
 // allocations are made to fail. Background threads are the engine's.

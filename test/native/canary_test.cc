@@ -1,45 +1,13 @@
 // No byte that the process happened to have in memory gets into a file: LMDB once wrote scraps of
-// its heap into databases. Here every allocation is filled with a canary (in all of these tests,
-// but for builds with a sanitizer that replaces the allocator), and after every sync of a run of
-// writes, checkpoints, a defragmentation and a close all files are searched for it.
+// its heap into databases. Here every allocation is filled with a canary, and after every sync of a
+// run of writes, checkpoints, a defragmentation and a close all files are searched for it.
 #include <condition_variable>
-#include <cstdlib>
-#include <cstring>
-#include <new>
 
+#include "allocation_fault.h"
 #include "core/defrag.h"
 #include "core/store.h"
 #include "harness.h"
 #include "sim_file.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define HOTBOLT_CANARY 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
-    __has_feature(memory_sanitizer)
-#define HOTBOLT_CANARY 0
-#endif
-#endif
-#ifndef HOTBOLT_CANARY
-#define HOTBOLT_CANARY 1
-#endif
-
-#if HOTBOLT_CANARY
-
-namespace {
-
-constexpr char kCanary = '\xDB';
-
-}  // namespace
-
-// Not inlined: the compiler would miss a free() that matches, and warn.
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  void* memory = std::malloc(size > 0 ? size : 1);
-  if (memory == nullptr) throw std::bad_alloc();
-  return std::memset(memory, kCanary, size);
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace hotbolt::testing {
 
@@ -147,5 +115,3 @@ TEST("no byte of the heap that nobody wrote gets into a file") {
 }
 
 }  // namespace hotbolt::testing
-
-#endif

@@ -62,6 +62,7 @@ inline std::string fresh(const StoreRun& run, const char* prefix) {
 }
 
 inline void write_during(StoreRun& run) {
+  run.settle();
   run.put({"b0"}, "during" + std::to_string(run.last_seq() % 8), letters(40, run.last_seq()));
   run.settle();
 }

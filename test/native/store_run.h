@@ -89,6 +89,7 @@ class Listener : public StoreListener {
       std::lock_guard lock(mutex_);
       durable_ = seq;
       synced_ = synced;
+      calls_++;
     }
     changed_.notify_all();
   }
@@ -107,17 +108,23 @@ class Listener : public StoreListener {
     std::lock_guard lock(mutex_);
     return durable_;
   }
-  void wait_synced(Seq seq) {
+  // The answer to a forced sync may come although everything was synced before it.
+  void wait_synced(Seq seq, uint64_t calls) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return synced_ >= seq || failed_; });
+    changed_.wait(lock, [&] { return (synced_ >= seq && calls_ >= calls) || failed_; });
+  }
+  uint64_t calls() const {
+    std::lock_guard lock(mutex_);
+    return calls_;
   }
 
  private:
   Trace* const trace_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   Seq durable_ = 0;
   Seq synced_ = 0;
+  uint64_t calls_ = 0;
   bool failed_ = false;
 };
 
@@ -196,7 +203,7 @@ class SegmentWatch {
     if (current == segments_.end()) return false;
     if (current->second.size - current->second.used > current->second.size / 2) return false;
     return std::none_of(segments_.begin(), segments_.end(), [&](const auto& other) {
-      return other.second.path > current->second.path;
+      return other.second.path > current->second.path && other.second.size > 0;
     });
   }
   uint64_t bytes() const {
@@ -267,7 +274,11 @@ class StoreRun {
     }
   }
   bool is_open() const { return store_ != nullptr; }
-  void flush() { listener_->wait_synced(store_->force_sync()); }
+  void flush() {
+    const uint64_t calls = listener_->calls();
+    const Seq seq = store_->force_sync();
+    listener_->wait_synced(seq, calls + 1);
+  }
   // Until everything is acknowledged and no thread has work.
   void settle() {
     wait_for_workers();

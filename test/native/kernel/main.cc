@@ -118,10 +118,12 @@ std::string cut_at(PoweredMount& mount, CutPoint point, std::atomic<Seq>& acknow
   std::mt19937_64 random(mix(point.seed, point.call));
   const LogAtCut log = random() % 4 == 0 ? LogAtCut::kWritten : LogAtCut::kLost;
   const bool writes_back = random() % 2 == 0;
+  std::mutex cutting;  // nobody hears of the cut, and goes on to something else, before it is done
   std::atomic<bool> is_cut{false};
   const auto cut_if_now = [&](const SeamCall& now) {
     // The more is dirty, the more a part of it tells: such a cut waits for the next sync.
     if (now.number < point.call || (writes_back && !now.name.starts_with("sync"))) return true;
+    std::lock_guard lock(cutting);
     if (is_cut.exchange(true)) return true;
     if (writes_back) write_some_back(system_files(), folder + kDirectory, random);
     faults_are_expected = true;
@@ -131,6 +133,7 @@ std::string cut_at(PoweredMount& mount, CutPoint point, std::atomic<Seq>& acknow
   // A sync that is at work during the cut may report success, and have lost everything. With the
   // power nobody would have been left to hear of it.
   const auto fail_if_cut = [&] {
+    std::lock_guard lock(cutting);
     if (is_cut) throw Error(ErrorCode::ERR_IO, "the power went during the sync");
   };
   SeamFileSystem files(folder, {cut_if_now, fail_if_cut});

@@ -23,6 +23,7 @@ inline std::string why_wrong(FileSystem& files, const StoreRun& run, Seq acknowl
     return "lost: transaction " + std::to_string(acknowledged) + " was acknowledged, " +
            std::to_string(seq) + " is the last";
   }
+  if (seq > run.last_seq()) return "invented transaction " + std::to_string(seq);
   if (run.fingerprint_at(seq) != fingerprint(model))
     return "differs from the model after transaction " + std::to_string(seq);
   BucketRef ref;

@@ -124,7 +124,7 @@ void Defrag::publish() {
   // Which file a crash would leave is unknown when this fails; opening again is right with either.
   try {
     target_->set_path(store_->path_);
-    store_->files_.sync_directory(directory_of(store_->path_));
+    store_->journal_->sync_directory();
   } catch (const Error& error) {
     store_->poison(error);
     throw;

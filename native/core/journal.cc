@@ -123,6 +123,8 @@ void Journal::fail_if_directory_is_lost() noexcept {
   if (segments_->directory_lost()) fail(Error(ErrorCode::ERR_IO));
 }
 
+void Journal::sync_directory() { segments_->sync_directory(); }
+
 uint64_t Journal::disk_bytes() const noexcept { return segments_->disk_bytes(); }
 
 std::vector<std::string> Journal::segment_paths() const { return segments_->paths(); }

@@ -111,6 +111,9 @@ class Journal {
   // the file system throws; the journal stays usable, unless a sync failed.
   void recycle(Seq covered);
   uint64_t disk_bytes() const noexcept;  // of all segments
+  // Syncs the directory, which is the database's too. Throws for good once that has failed for
+  // anybody.
+  void sync_directory();
   // The segment files that hold frames, oldest first (for a replay while the journal lives; frames
   // up to durable_seq() are complete there).
   std::vector<std::string> segment_paths() const;

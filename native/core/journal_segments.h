@@ -64,6 +64,7 @@ class JournalSegments {
   uint64_t disk_bytes() const;
   std::vector<std::string> paths() const;  // of those that hold frames, oldest first
   void remove_all();                       // REQUIRES: no other thread is at work here
+  void sync_directory();
   // A sync of the directory has failed.
   bool directory_lost() const noexcept { return directory_lost_; }
 
@@ -75,7 +76,6 @@ class JournalSegments {
   void keep(const std::shared_ptr<Segment>& segment);
   void rename_to_next(Segment& segment);
   uint64_t take_number();
-  void sync_directory();
 
   FileSystem& files_;
   const std::string path_;  // of the database

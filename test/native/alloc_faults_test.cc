@@ -96,6 +96,36 @@ TEST("every allocation that fails is an error, and loses nothing") {
   EXPECT_EQ(wrong, "");
 }
 
+TEST("an operation that found no memory is not half in its transaction") {
+  const EngineScope outside(false);
+  for (uint64_t n = 1;; n++) {
+    SimFileSystem disk(1);
+    const auto listener = std::make_shared<Acknowledgements>();
+    auto store = Store::open(disk, kSessionPath, session_options(), listener);
+    Update update(store, false);
+    BucketRef ref;
+    ref.path = {"b"};
+    allocation_fault().arm(n, false);
+    try {
+      const EngineScope scope(true);
+      update.put(ref, "k", std::string_view("a value that is longer than what a string holds"));
+    } catch (const std::bad_alloc&) {
+      // The callback of a transaction may catch it and go on.
+    }
+    allocation_fault().armed = false;
+    const bool failed = allocation_fault().failed > 0;
+    update.put(ref, "l", "v");
+    update.commit();
+    listener->wait(store->submit());
+    auto left = disk.restart();
+    close_session_store(store);
+    store = Store::open(*left, kSessionPath, session_options(), listener);
+    EXPECT_EQ(content_of(*store).contains("b/l"), true);
+    close_session_store(store);
+    if (!failed) break;
+  }
+}
+
 }  // namespace
 
 }  // namespace hotbolt::testing

@@ -240,7 +240,7 @@ TEST("bbolt #362: a rollback after the file could not grow or be mapped leaves i
   };
   // The mapping has room for 64 MiB; the file grows ahead of what is needed.
   put("k1", 52 << 20);
-  for (const char* call : {"resize", "map"}) {
+  for (const char* call : {"map", "resize"}) {
     const auto reader = file->begin_read();
     files.fail_call(1, ErrorCode::ERR_OUT_OF_MEMORY, 12, 2, call);
     EXPECT_THROWS_CODE(ErrorCode::ERR_OUT_OF_MEMORY, put("k2", 7 << 20));

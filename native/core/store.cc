@@ -147,7 +147,7 @@ void Store::forget(Snapshot& snapshot) noexcept {
 
 // --- Store: writes ---
 
-void Store::require_writable() const {
+void Store::require_writable() {
   require_open();
   if (options_.read_only) throw Error(ErrorCode::ERR_READ_ONLY);
   if (!view_->base->meta().leaves_room()) {
@@ -156,11 +156,16 @@ void Store::require_writable() const {
         .with_path(path_);
   }
   require_sound();
-  view_->base->require_intact();
+  try {
+    view_->base->require_intact();
+  } catch (const Error& error) {
+    poison(error);
+    throw;
+  }
 }
 
 // Memory stays bounded when the page file cannot take what the journal still can.
-void Store::require_accepting() const {
+void Store::require_accepting() {
   require_writable();
   if (!checkpoint_failed_ || backlog_bytes_ <= options_.retained_bytes_max) return;
   throw Error(

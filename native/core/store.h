@@ -114,7 +114,8 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   void add_update(class Update* update) { updates_.insert(update); }
   void remove_update(Update* update) { updates_.erase(update); }
   bool may_nest() const { return may_nest_; }
-  void require_writable() const;  // throws ERR_READ_ONLY, ERR_POISONED, ERR_CLOSED
+  // Throws ERR_READ_ONLY, ERR_POISONED, ERR_CLOSED, and what ReadTx::require_intact() throws.
+  void require_writable();
   void require_open() const {
     if (closing_) throw Error(ErrorCode::ERR_CLOSED);
   }
@@ -164,8 +165,8 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
 
   BucketTable& table_for(BucketRef& ref);
   bool seal_active();
-  void require_accepting() const;  // require_writable(), and ERR_NO_SPACE
-  void require_sound() const;      // throws ERR_POISONED
+  void require_accepting();    // require_writable(), and ERR_NO_SPACE
+  void require_sound() const;  // throws ERR_POISONED
   void checkpoint_all();
   void release_file() noexcept;
   Seq commit_body(const std::string& body);

@@ -14,8 +14,6 @@
 //
 // The result is one line of JSON; `wrong` says what was wrong, and of which seed and call. Status 1
 // when anything was.
-#include <signal.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include <filesystem>
@@ -64,25 +62,6 @@ Files read_all(const std::string& folder) {
   return contents;
 }
 
-// A page of a mapping that the kernel has to read again cannot be read without power: SIGBUS. The
-// run goes on with zeros in its place, since it is the disk that is looked at, not the process.
-std::atomic<bool> faults_are_expected{false};
-std::atomic<uint64_t> faults{0};
-
-void survive_faults() {
-  struct sigaction action{};
-  action.sa_flags = SA_SIGINFO;
-  action.sa_sigaction = [](int, siginfo_t* info, void*) {
-    const uintptr_t page = reinterpret_cast<uintptr_t>(info->si_addr) / 4096 * 4096;
-    void* const zeros = faults_are_expected ? ::mmap(reinterpret_cast<void*>(page), 4096, PROT_READ,
-                                                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
-                                            : MAP_FAILED;
-    if (zeros == MAP_FAILED) ::signal(SIGBUS, SIG_DFL);
-    faults++;
-  };
-  ::sigaction(SIGBUS, &action, nullptr);
-}
-
 // The process that goes on without power: nothing is promised any more, and everybody is told.
 std::string why_not_poisoned(StoreRun& run) {
   if (!run.is_open()) return "";
@@ -100,8 +79,7 @@ std::string why_not_poisoned(StoreRun& run) {
     }
   }
   if (!is_refused) return "accepts writes without power";
-  // Zeros are refused before anything is tried.
-  return store.poisoned() || faults > 0 ? "" : "is not poisoned";
+  return store.poisoned() ? "" : "is not poisoned";
 }
 
 // --- cut ---
@@ -126,7 +104,6 @@ std::string cut_at(PoweredMount& mount, CutPoint point, std::atomic<Seq>& acknow
     std::lock_guard lock(cutting);
     if (is_cut.exchange(true)) return true;
     if (writes_back) write_some_back(system_files(), folder + kDirectory, random);
-    faults_are_expected = true;
     mount.cut(log);
     return true;
   };
@@ -150,8 +127,6 @@ std::string cut_at(PoweredMount& mount, CutPoint point, std::atomic<Seq>& acknow
     wrong = is_cut ? why_not_poisoned(run) : std::string("fails by itself: ") + error.what();
   }
   run.abandon();
-  faults_are_expected = false;
-  faults = 0;
   mount.restart();
   if (!wrong.empty()) return wrong;
   const std::string illegal =
@@ -163,7 +138,6 @@ std::string cut_at(PoweredMount& mount, CutPoint point, std::atomic<Seq>& acknow
 }
 
 int cut(const std::vector<std::string>& args) {
-  survive_faults();
   PoweredMount mount(args.at(1), args.at(2), args.at(3));
   const uint64_t seed = std::stoull(args.at(4));
   const uint64_t cuts = std::stoull(args.at(5));

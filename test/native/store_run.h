@@ -284,9 +284,14 @@ class StoreRun {
     wait_for_workers();
     listener_->wait(store_->submit());
     wait_for_workers();
-    for (;;) {
+    // The helper is not always asked when it should be: when it has a segment ready, but not yet
+    // said so, the next group does not ask, and the one after does. So this wait has an end.
+    constexpr int kLooksMax = 20'000;
+    for (int looks = 0; looks < kLooksMax;) {
       watched_ = trace_.visit([this](const Call& call) { watch_.take(call); }, watched_);
-      if (!watch_.is_preparing() && watch_.bytes() == store_->stats().journal_bytes) return;
+      const bool is_at_work = watch_.bytes() != store_->stats().journal_bytes;
+      if (!is_at_work && !watch_.is_preparing()) return;
+      if (!is_at_work) looks++;
       std::this_thread::yield();
     }
   }

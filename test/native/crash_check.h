@@ -228,7 +228,8 @@ class CrashChecker {
            call.kind == CallKind::kDirectorySyncStarted;
   }
   // A meta page begins with a header and the meta's magic number; a meta is used when its checksum
-  // fits, so it may be torn anywhere before its end.
+  // fits, so it may be torn anywhere before its end. Between the meta and its mark it may not: that
+  // takes sectors that are written whole.
   static uint64_t meta_record_bytes(const Call& call) {
     constexpr uint64_t kRecordBytes = kPageHeaderSize + kMetaSize;
     if (call.bytes.size() < kMetaPageBytesUsed) return 0;

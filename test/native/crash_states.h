@@ -575,7 +575,8 @@ class CrashStates {
       } else if (fate.kind == kSizeStale && before == nullptr) {
         image.set(sector, stale());
       } else if (fate.kind == kTornBytes && i == 0) {
-        image.set(sector, torn(before, content, fate.number));
+        const uint64_t record = options_.torn_bytes(trace_.calls[change.call]);
+        image.set(sector, torn(before, content, fate.number, record));
       }
       if (fate.kind == kTornShort && fate.subset[i]) size = (sector + 1) * kSectorBytes;
     }
@@ -608,10 +609,13 @@ class CrashStates {
     return sector;
   }
 
-  const Sector* torn(const Sector* before, const Sector* after, uint64_t bytes) {
+  // What is left of the old record may happen to be what the new one has there: then it is not
+  // torn.
+  const Sector* torn(const Sector* before, const Sector* after, uint64_t bytes, uint64_t record) {
     Sector sector = before == nullptr ? Sector{} : *before;
     std::memcpy(sector.bytes.data(), after->bytes.data(), bytes);
-    return disk_.make(sector);
+    const bool is_whole = std::memcmp(sector.bytes.data(), after->bytes.data(), record) == 0;
+    return is_whole ? before : disk_.make(sector);
   }
 
   const Trace& trace_;

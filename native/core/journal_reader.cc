@@ -129,8 +129,9 @@ class JournalScan {
   bool read_frame(const JournalSegment& segment, Window& window);
   void require_nothing_lost(size_t broken) const;
   [[noreturn]] void fail_at(const JournalSegment& broken) const;
+  // Of what is missing, the page file has everything up to covered_.
   bool proves_loss(Seq seq, Seq synced_seq) const {
-    return seq > next_ && seq > covered_ && synced_seq >= next_;
+    return seq > next_ && seq > covered_ && synced_seq >= std::max(next_, covered_ + 1);
   }
   bool proves_loss(const JournalSegment& segment, uint64_t offset) const;
 

@@ -40,11 +40,11 @@
 // the start of the next segment whose header continues this chain. A segment that does not continue
 // it is accepted too when its first sequence number is at most covered + 1: then the page file has
 // everything before.
-// Where the chain breaks at sequence number s, the rest is searched for headers
-// of frames (their CRC, seeded with a random life, cannot be forged by a value that looks like a
-// frame) or segments that are newer than s, not covered, and say that s was synced: s had been
-// acknowledged, so the break is damage (ERR_JOURNAL_CORRUPT naming the file and offset). If there
-// is none, the break is a torn tail: the end.
+// Where the chain breaks, s is the first sequence number that neither it nor the page file has. The
+// rest is searched for headers of frames (their CRC, seeded with a random life, cannot be forged by
+// a value that looks like a frame) or segments that are newer than s, not covered, and say that s
+// was synced: s had been acknowledged, so the break is damage (ERR_JOURNAL_CORRUPT naming the file
+// and offset). If there is none, the break is a torn tail: the end.
 #pragma once
 
 #include <array>

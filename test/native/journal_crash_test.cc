@@ -16,6 +16,22 @@ TEST("a process that dies loses nothing that was acknowledged, in any mode") {
   }
 }
 
+TEST("a removed segment is not missed when the page file covers all of it that was synced") {
+  JournalFixture fixture(small_segments(SyncMode::kNever));
+  const auto write_until_segments = [&](size_t count) {
+    while (fixture.journal->segment_paths().size() < count) fixture.write(1);
+  };
+  write_until_segments(2);
+  fixture.journal->force_sync();
+  while (fixture.journal->synced_seq() < fixture.journal->last_seq()) std::this_thread::yield();
+  const Seq covered = fixture.journal->last_seq();
+  write_until_segments(3);
+  const std::unique_ptr<SimFileSystem> after = fixture.files.restart();
+  // Recovery removes all three; a power cut may leave any of them.
+  after->remove(list_journal(*after, kDatabase).segments[1].path);
+  EXPECT_EQ(read_back(*after, covered).last_seq, covered);
+}
+
 TEST("after a crash a new life continues, and a second crash finds both") {
   for (uint64_t seed = 1; seed <= 100; seed++) {
     JournalFixture fixture(small_segments(), seed);

@@ -13,21 +13,358 @@ export interface PlantedBug {
   readonly caughtBy: { readonly native: string } | { readonly vitest: string }
 }
 
-const powerCut = { native: 'a power cut at any call' }
+const powerCut = { native: 'whatever a power cut' }
+const failingCall = { native: 'every call that fails' }
+const hostileFile = { native: 'hostile files' }
 
 export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'skips the directory sync after the rename of a defragmentation',
     file: 'native/core/defrag.cc',
-    find: 'store_->files_.sync_directory(directory_of(store_->path_));',
+    find: `    store_->journal_->sync_directory();
+`,
+    replace: '',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'skips the sync of the journal',
+    file: 'native/core/journal.cc',
+    find: `    segment->file->sync_data();
+`,
     replace: '',
     caughtBy: powerCut,
   },
   {
     name: 'skips the sync of the pages before the meta',
     file: 'native/core/commit.cc',
-    find: 'file.file().sync_data();\n    file.write',
-    replace: 'file.write',
+    find: `    file.file().sync_data();
+    file.write(`,
+    replace: '    file.write(',
     caughtBy: powerCut,
+  },
+  {
+    name: 'skips the sync after the meta',
+    file: 'native/core/commit.cc',
+    find: `    file.file().sync_data();
+    file.freelist()`,
+    replace: '    file.freelist()',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'writes the meta before the pages',
+    file: 'native/core/commit.cc',
+    find: `  sink.flush();
+  const std::string page = encode_meta_page(meta);`,
+    replace: `  const std::string page = encode_meta_page(meta);
+  file.write(PageId{value(meta.txid) % 2}, page);
+  sink.flush();`,
+    caughtBy: powerCut,
+  },
+  {
+    name: 'writes both metas to the same place',
+    file: 'native/core/commit.cc',
+    find: 'PageId{value(meta.txid) % 2}',
+    replace: 'PageId{0}',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'acknowledges before the sync',
+    file: 'native/core/journal.cc',
+    find: `    if (!writing_.empty()) write_frames();
+`,
+    replace: `    if (!writing_.empty()) write_frames();
+    synced_seq_ = last;
+    acknowledge(last);
+`,
+    caughtBy: powerCut,
+  },
+  {
+    name: 'reuses a page one commit early',
+    file: 'native/core/freelist.cc',
+    find: 'value(young_.front().freed_by) + 2 <=',
+    replace: 'value(young_.front().freed_by) + 1 <=',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'forgets after opening that the other meta is a state to fall back on',
+    file: 'native/core/page_file.cc',
+    find: '  freelist_.hold_back(find_freed_since(*older, free), meta().txid);',
+    replace: '  (void)find_freed_since(*older, free);',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'recycles journal segments before the checkpoint is committed',
+    file: 'native/core/store_checkpoint.cc',
+    find: `    WriteTx tx(checkpoint.file, pacer_, {});
+    tx.apply(pointers);`,
+    replace: `    journal_->recycle(checkpoint.covered);
+    WriteTx tx(checkpoint.file, pacer_, {});
+    tx.apply(pointers);`,
+    caughtBy: powerCut,
+  },
+  {
+    name: 'recycles a segment with one transaction too many',
+    file: 'native/core/journal_segments.cc',
+    find: '(*end)->last_seq <= covered;',
+    replace: '(*end)->last_seq <= covered + 1;',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'adopts a stale temporary file',
+    file: 'native/core/recovery.cc',
+    find: 'files.remove(directory + "/" + name);',
+    replace: 'files.rename(directory + "/" + name, path);',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'leaves stale temporary files',
+    file: 'native/core/recovery.cc',
+    find: 'if (is_temporary_name(name_of(path), name)) files.remove',
+    replace: 'if (false) files.remove',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'marks more than a checkpoint covers',
+    file: 'native/core/store_checkpoint.cc',
+    find: '.journal_seq = checkpoint.covered',
+    replace: '.journal_seq = last_seq_',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'marks more than a defragmentation covers',
+    file: 'native/core/defrag.cc',
+    find: '.journal_seq = round.covered',
+    replace: '.journal_seq = store_->last_seq_',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'switches without the last round of catching up',
+    file: 'native/core/defrag.cc',
+    find: '    tx.commit({.database_id = store_->database_id_, .journal_seq = round.covered});',
+    replace: `    if (round.journal_until == 1)
+      tx.commit({.database_id = store_->database_id_, .journal_seq = round.covered});`,
+    caughtBy: powerCut,
+  },
+  {
+    name: 'creates a database without syncing it',
+    file: 'native/core/page_file_open.cc',
+    find: `    file->sync_all();
+    if (!files`,
+    replace: '    if (!files',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'uses a new segment whose name is not durable',
+    file: 'native/core/journal_segments.cc',
+    find: `    segment->file->sync_all();
+    sync_directory();`,
+    replace: '    segment->file->sync_all();',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'uses a recycled segment whose name is not durable',
+    file: 'native/core/journal_segments.cc',
+    find: `  files_.rename(segment.path, path);
+  sync_directory();`,
+    replace: '  files_.rename(segment.path, path);',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'removes the journal before the last checkpoint of a close',
+    file: 'native/core/store.cc',
+    find: `      checkpoint_all();
+      journal_->remove_all();`,
+    replace: `      journal_->remove_all();
+      checkpoint_all();`,
+    caughtBy: powerCut,
+  },
+  {
+    name: 'believes a frame without its checksum',
+    file: 'native/core/journal_reader.cc',
+    find: `  if (crc32c(body) != header->body_crc) return false;
+`,
+    replace: '',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'believes a meta without its checksum',
+    file: 'native/core/meta.cc',
+    find: 'raw.checksum != fnv1a64(bytes.substr(0, kChecksumAt))',
+    replace: 'false',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'believes a frame of another chain',
+    file: 'native/core/journal_reader.cc',
+    find: 'header->seq != next_ || header->chain != chain_',
+    replace: 'header->seq != next_',
+    caughtBy: { native: 'fuzz journal' },
+  },
+  {
+    name: 'retries a failed sync',
+    file: 'native/core/journal.cc',
+    find: `    segment->file->sync_data();
+`,
+    replace: `    try {
+      segment->file->sync_data();
+    } catch (const Error&) {
+      segment->file->sync_data();
+    }
+`,
+    caughtBy: failingCall,
+  },
+  {
+    name: 'swallows a failed write of the journal',
+    file: 'native/core/journal.cc',
+    find: `  segment->file->write(segment->used, Bytes(writing_).substr(begin, to - begin));
+`,
+    replace: `  try {
+    segment->file->write(segment->used, Bytes(writing_).substr(begin, to - begin));
+  } catch (const Error&) {
+  }
+`,
+    caughtBy: failingCall,
+  },
+  {
+    name: 'acknowledges what failed',
+    file: 'native/core/journal.cc',
+    find: `  if (!done || !acknowledges) return;
+`,
+    replace: `  if (!acknowledges) return;
+`,
+    caughtBy: failingCall,
+  },
+  {
+    name: 'leaves the file of a failed defragmentation',
+    file: 'native/core/defrag.cc',
+    find: `    store_->files_.remove(temp_path_);
+`,
+    replace: '',
+    caughtBy: failingCall,
+  },
+  {
+    name: 'keeps the pages of a checkpoint that failed',
+    file: 'native/core/tx.cc',
+    find: `    file_->freelist().rollback();
+`,
+    replace: `    file_->freelist().commit();
+`,
+    caughtBy: failingCall,
+  },
+  {
+    name: 'writes on after a failed sync of the page file',
+    file: 'native/core/commit.cc',
+    find: `    file.poison(error);
+`,
+    replace: '',
+    caughtBy: failingCall,
+  },
+  {
+    name: 'removes the journal over a meta that was never synced',
+    file: 'native/core/recovery.cc',
+    find: `    if (!journal.segments.empty() && covers_all) store.file_->rewrite_meta();
+`,
+    replace: '',
+    caughtBy: failingCall,
+  },
+  {
+    name: 'seals a memtable before there is another',
+    file: 'native/core/store_checkpoint.cc',
+    find: `  install_over(std::make_shared<Memtable>(), view_->layers, view_->base);
+  sealed->seal(last_seq_);
+`,
+    replace: `  sealed->seal(last_seq_);
+  install_over(std::make_shared<Memtable>(), view_->layers, view_->base);
+`,
+    caughtBy: { native: 'every allocation that fails' },
+  },
+  {
+    name: 'retries a sync that was interrupted',
+    file: 'native/platform/posix_file.cc',
+    find: '  if (call() == 0) return;',
+    replace: '  if (retry(call) == 0) return;',
+    caughtBy: { native: 'interrupted' },
+  },
+  {
+    name: 'takes a short write for a whole one',
+    file: 'native/platform/posix_file.cc',
+    find: `    bytes.remove_prefix(static_cast<size_t>(count));
+    offset`,
+    replace: `    bytes.remove_prefix(bytes.size());
+    offset`,
+    caughtBy: { native: 'transfers of one byte' },
+  },
+  {
+    name: 'lets scraps of memory into pages',
+    file: 'native/core/node.cc',
+    find: `  std::memset(data, 0, static_cast<size_t>(end - data));
+`,
+    replace: `  (void)end;
+`,
+    caughtBy: { native: 'no byte of the heap' },
+  },
+  {
+    name: 'reads a key beyond its page',
+    file: 'native/core/page.h',
+    find: 'if (begin + size > run_.size()) corrupt("a key',
+    replace: 'if (false) corrupt("a key',
+    caughtBy: hostileFile,
+  },
+  {
+    name: 'believes the length of a run of pages',
+    file: 'native/core/page_file.h',
+    find: 'header.id != index || header.overflow >= page_limit_ - index',
+    replace: 'header.id != index',
+    caughtBy: hostileFile,
+  },
+  {
+    name: 'believes the count of a freelist',
+    file: 'native/core/freelist.cc',
+    find: 'if (count > rest.size() / sizeof(uint64_t))',
+    replace: 'if (false)',
+    caughtBy: hostileFile,
+  },
+  {
+    name: 'opens a file that was replaced while it waited for the lock',
+    file: 'native/core/page_file_open.cc',
+    find: 'if (current && current->same_inode(file->status())) return file;',
+    replace: 'if (current) return file;',
+    caughtBy: { vitest: 'test/processes/switchover.test.ts' },
+  },
+  {
+    name: 'renames a file that nobody has locked',
+    file: 'native/core/page_file_open.cc',
+    find: 'if (!handle->try_lock(LockKind::kExclusive)) throw_locked(path);',
+    replace: '',
+    caughtBy: { vitest: 'test/processes/switchover.test.ts' },
+  },
+  {
+    name: 'leaves a replaced file usable',
+    file: 'native/core/defrag.cc',
+    find: 'store_->file_->revoke();',
+    replace: '(void)store_;',
+    caughtBy: { vitest: 'test/processes/switchover.test.ts' },
+  },
+  {
+    name: 'reads the memory that a caller shares twice',
+    file: 'native/binding/args.cc',
+    find: 'if (!is_private) bytes_ = heap_.assign(bytes_);',
+    replace: '(void)is_private;',
+    caughtBy: { vitest: 'test/processes/buffers.test.ts' },
+  },
+  {
+    name: 'gives descriptors to child processes',
+    file: 'native/platform/posix_file.cc',
+    find: 'int flags = O_CLOEXEC | O_NONBLOCK',
+    replace: 'int flags = O_NONBLOCK',
+    caughtBy: { vitest: 'test/processes/aliases.test.ts' },
+  },
+  {
+    name: 'believes what it read from a page that is gone',
+    file: 'native/platform/posix_guard.cc',
+    find: `  damaged_.store(true, std::memory_order_release);
+`,
+    replace: '',
+    caughtBy: { vitest: 'test/faults/cut-short.test.ts' },
   },
 ]

@@ -79,12 +79,14 @@ inline uint64_t fingerprint(const ModelBucket& bucket) {
   return hash;
 }
 
-// Tells a trace what was acknowledged, if there is one.
+// Tells a trace what was promised to survive a power cut, if there is one: what was acknowledged
+// when every acknowledgement waits for its sync, else what was synced.
 class Listener : public StoreListener {
  public:
-  explicit Listener(Trace* trace = nullptr) : trace_(trace) {}
+  explicit Listener(Trace* trace = nullptr, SyncMode sync = SyncMode::kAlways)
+      : trace_(trace), acknowledges_synced_(sync == SyncMode::kAlways) {}
   void on_durable(Seq seq, Seq synced) noexcept override {
-    if (trace_ != nullptr) trace_->acknowledged(synced);
+    if (trace_ != nullptr) trace_->acknowledged(acknowledges_synced_ ? seq : synced);
     {
       std::lock_guard lock(mutex_);
       durable_ = seq;
@@ -120,6 +122,7 @@ class Listener : public StoreListener {
 
  private:
   Trace* const trace_;
+  const bool acknowledges_synced_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   Seq durable_ = 0;
@@ -248,7 +251,7 @@ class StoreRun {
     trace_.activity(files_.status(kPath) ? "recovery" : "create");
     trace_.started(last_seq());
     trace_.acknowledged(last_seq());
-    listener_ = std::make_shared<Listener>(&trace_);
+    listener_ = std::make_shared<Listener>(&trace_, options_.journal.sync);
     store_ = Store::open(files_, kPath, options_, listener_);
     EXPECT_TRUE(dump(*store_) == model_);
     listener_->on_durable(last_seq(), last_seq());

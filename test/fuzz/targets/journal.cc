@@ -138,7 +138,9 @@ std::optional<SegmentHeader> segment_header(Bytes bytes, uint64_t number) {
     if (bytes.size() < at + sizeof(SegmentHeader)) continue;
     const auto header = load<SegmentHeader>(bytes.data() + at);
     const Bytes checked = bytes.substr(at, offsetof(SegmentHeader, crc));
-    if (header.magic == kSegmentMagic && header.number == number && header.crc == crc32c(checked))
+    if (header.magic == kSegmentMagic && header.version == kSegmentVersion &&
+        header.header_size == sizeof header && header.number == number && header.first_seq > 0 &&
+        header.crc == crc32c(checked))
       return header;
   }
   return std::nullopt;

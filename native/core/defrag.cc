@@ -135,7 +135,7 @@ void Defrag::publish() {
   try {
     // Not only when its last reader has gone: this process may end before.
     store_->file_->revoke();
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     // The new file is in place all the same.
   }
 }

@@ -190,7 +190,10 @@ export class Database {
     return { ok: report.issueCount === 0, ...report }
   }
 
-  /** SHA-256 over all buckets, sequences, keys and values, in hexadecimal. */
+  /**
+   * SHA-256 over all buckets, sequences, keys and values, in hexadecimal. ERR_CORRUPT when buckets
+   * lead round in circles.
+   */
   async hash(): Promise<string> {
     return this.#store.work(async () => {
       const snapshot = native.snapshot(this.#store.handle)

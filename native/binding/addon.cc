@@ -76,8 +76,8 @@ napi_value list_error_codes(napi_env env) {
   return codes;
 }
 
-// The binary is never unloaded while a thread of ours may still run: environments stop their
-// threads in their cleanup hook.
+// Environments stop their threads in their cleanup hook; on Linux the binary is never unloaded
+// (binding.gyp), since our handler of SIGBUS stays.
 void add_exports(napi_env env, napi_value exports) {
   EnvState& state = EnvState::create(env);
   for (const Export& item : kExports) {

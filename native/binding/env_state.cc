@@ -3,13 +3,14 @@
 
 namespace hotbolt {
 
-bool Mailbox::post(Letter letter) {
-  std::lock_guard lock(mutex_);
-  if (wake_ == nullptr) return false;
-  letters_.push_back(std::move(letter));
-  // One wake-up serves all letters that arrive before it is handled.
-  if (letters_.size() == 1) napi_call_threadsafe_function(wake_, nullptr, napi_tsfn_nonblocking);
-  return true;
+void Mailbox::post(Letter&& letter) noexcept {
+  until_there_is_memory([&] {
+    std::lock_guard lock(mutex_);
+    if (wake_ == nullptr) return;
+    letters_.push_back(std::move(letter));
+    // One wake-up serves all letters that arrive before it is handled.
+    if (letters_.size() == 1) napi_call_threadsafe_function(wake_, nullptr, napi_tsfn_nonblocking);
+  });
 }
 
 void Mailbox::close() {

@@ -17,10 +17,12 @@
 #include <node_api.h>
 
 #include <atomic>
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <unordered_set>
 
 #include "core/store.h"
@@ -36,12 +38,25 @@ inline void require_ok(napi_status status) {
   if (status != napi_ok) throw Error(ErrorCode::ERR_INTERNAL, "the environment is ending");
 }
 
+// For a thread that has nobody to report to: tries again until there is memory. A promise that is
+// never settled, or the end of the process, would be worse.
+template <typename Call>
+void until_there_is_memory(Call&& call) noexcept {
+  for (;;) {
+    try {
+      return call();
+    } catch (const std::bad_alloc&) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+}
+
 // Delivers functions to the JS thread. Any thread may post.
 class Mailbox {
  public:
   using Letter = std::function<void(EnvState&)>;
-  // False when the environment is gone: the letter is destroyed here.
-  bool post(Letter letter);
+  // Takes the letter, unless the environment is gone: then it is the caller's to destroy.
+  void post(Letter&& letter) noexcept;
   void close();
 
  private:

@@ -13,7 +13,11 @@ inline Error current_error() {
   try {
     throw;
   } catch (const Error& error) {
-    return error;
+    try {
+      return error;
+    } catch (...) {
+      return Error(error.code());  // no memory for its sentence
+    }
   } catch (const std::bad_alloc&) {
     return Error(ErrorCode::ERR_OUT_OF_MEMORY);
   } catch (const std::exception& error) {

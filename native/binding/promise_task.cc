@@ -52,7 +52,10 @@ napi_value run_task(napi_env env, Worker& worker, std::function<void()> work,
   try {
     const bool posted = worker.post([task, mailbox = state.mailbox()]() mutable {
       run(*task);
-      mailbox->post([task = std::move(task)](EnvState& owner) { settle(owner, *task); });
+      Mailbox::Letter letter;
+      until_there_is_memory([&] { letter = [task](EnvState& owner) { settle(owner, *task); }; });
+      task.reset();  // the last to let go of a store must not be its own worker
+      mailbox->post(std::move(letter));
     });
     if (posted) return promise;
     task->error = Error(ErrorCode::ERR_CLOSED);

@@ -10,14 +10,22 @@ void JsStoreListener::on_durable(Seq seq, Seq synced) noexcept {
   durable_ = seq;
   synced_ = synced;
   if (posted_.exchange(true)) return;
-  mailbox_->post([self = shared_from_this()](EnvState& state) { self->deliver_durable(state); });
+  Mailbox::Letter letter;
+  until_there_is_memory([&] {
+    letter = [self = shared_from_this()](EnvState& state) { self->deliver_durable(state); };
+  });
+  mailbox_->post(std::move(letter));
 }
 
 void JsStoreListener::on_failure(const Error& error) noexcept {
-  mailbox_->post([self = shared_from_this(), error](EnvState& state) {
-    self->stop_waiting(state);
-    self->call(state, "onFailure", {state.make_error(error)});
+  Mailbox::Letter letter;
+  until_there_is_memory([&] {
+    letter = [self = shared_from_this(), error](EnvState& state) {
+      self->stop_waiting(state);
+      self->call(state, "onFailure", {state.make_error(error)});
+    };
   });
+  mailbox_->post(std::move(letter));
 }
 
 void JsStoreListener::deliver_durable(EnvState& state) {

@@ -6,8 +6,8 @@
 //   4. sync_data again: the commit point
 //   5. publish the meta in memory; freelist commits
 //
-// A failure in 1 rolls the transaction back and the file stays usable (no space). A failure from 2
-// on poisons the file.
+// A failure in 1 rolls the transaction back and the file stays usable (no space), unless a
+// writeback failed. A failure from 2 on poisons the file.
 #pragma once
 
 #include "core/page_file.h"

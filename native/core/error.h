@@ -43,7 +43,7 @@ namespace hotbolt {
   X(ERR_BUCKET_EXISTS, "the bucket exists already")                                           \
   X(ERR_INCOMPATIBLE_VALUE, "the name is a bucket where a key was expected, or the reverse")  \
   X(ERR_TX_CLOSED, "the transaction has ended")                                               \
-  X(ERR_TX_NESTED, "an update may not be started inside an update")                           \
+  X(ERR_TX_NESTED, "not allowed inside an update")                                            \
   X(ERR_CONFLICT, "what the transaction read was changed by others on every attempt")         \
   X(ERR_BUSY, "another maintenance operation is running")                                     \
   X(ERR_ABORTED, "the operation was cancelled")                                               \

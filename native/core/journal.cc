@@ -98,7 +98,7 @@ void Journal::rebind(const JournalBinding& binding) {
 void Journal::recycle(Seq covered) {
   try {
     recycle_segments(covered);
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     fail_if_directory_is_lost();
     throw;
   }

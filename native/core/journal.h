@@ -58,7 +58,7 @@ struct JournalOptions {
   uint32_t mode = 0600;
 };
 
-// Called on the journal thread.
+// on_durable() is called on the journal thread, on_failure() on whichever thread met it.
 class JournalListener {
  public:
   virtual ~JournalListener() = default;
@@ -107,7 +107,7 @@ class Journal {
   // The page file covers everything up to `covered`: segments that hold nothing newer are recycled
   // (at most two are kept) or emptied in steps and removed. Never touches the segment being
   // written, except when everything in it is covered and the journal is idle. May take a while:
-  // call from a worker, one call at a time. `covered` must be durable in the page file. Throws what
+  // call from a worker. `covered` must be durable in the page file. Throws what
   // the file system throws; the journal stays usable, unless a sync failed.
   void recycle(Seq covered);
   uint64_t disk_bytes() const noexcept;  // of all segments
@@ -138,7 +138,7 @@ class Journal {
   void sync_rest();
   void fail_if_directory_is_lost() noexcept;
 
-  // On the journal thread, without the mutex.
+  // On the journal thread, without the mutex; fail() on any thread.
   void run();
   bool write_and_sync(bool force, Seq last);
   void chain_frames();

@@ -218,7 +218,8 @@ void JournalScan::fail_at(const JournalSegment& broken) const {
   }
   throw Error(ErrorCode::ERR_JOURNAL_CORRUPT,
               "the journal " + broken.path + " is damaged at offset " + std::to_string(offset_) +
-                  ": transaction " + std::to_string(next_) + " was acknowledged and cannot be read")
+                  ": transaction " + std::to_string(std::max(next_, covered_ + 1)) +
+                  " was acknowledged and cannot be read")
       .with_path(broken.path);
 }
 

@@ -63,10 +63,15 @@ uint64_t JournalSegments::take_number() {
 void JournalSegments::sync_directory() {
   std::lock_guard lock(directory_mutex_);  // so that no thread begins one while another fails
   if (directory_lost_) throw Error(ErrorCode::ERR_POISONED);
+  const std::string directory = directory_of(path_);
   try {
-    files_.sync_directory(directory_of(path_));
-  } catch (const Error&) {
-    directory_lost_ = true;
+    files_.sync_directory(directory);
+  } catch (const Error& error) {
+    // A directory that could not be opened was not asked to sync: nothing is lost.
+    directory_lost_ = error.syscall() != "open";
+    throw;
+  } catch (const std::bad_alloc&) {
+    directory_lost_ = true;  // nobody knows what there was no memory to report
     throw;
   }
 }
@@ -192,7 +197,8 @@ void JournalSegments::prepare_ahead() noexcept {
       keep(segment);
     }
   } catch (const std::exception&) {
-    // next() meets the same obstacle on the journal thread, where it counts.
+    // next() meets the same obstacle on the journal thread, where it counts; a directory that is
+    // lost is the caller's to report.
   }
   cancel_preparation();
 }

@@ -6,7 +6,7 @@
 // step.
 //
 // Threading: next() and wrote() belong to the journal thread, prepare_ahead() to the helper's,
-// recycle() to one worker at a time; the rest may be called by any thread. The list is guarded by a
+// recycle() to workers; the rest may be called by any thread. The list is guarded by a
 // mutex that nobody holds during I/O.
 #pragma once
 
@@ -47,8 +47,8 @@ class JournalSegments {
   void wrote(Segment& segment, uint64_t bytes, Seq last_seq);
 
   // --- helper thread ---
-  // Makes the next segment ready. Failing is no failure of the journal: next() tries again and
-  // reports it.
+  // Makes the next segment ready. Failing is no failure of the journal, unless the sync of the
+  // directory failed: next() tries again and reports it.
   void prepare_ahead() noexcept;
 
   // --- worker ---

@@ -218,6 +218,12 @@ void PageFile::throw_if_poisoned() const {
   throw Error(ErrorCode::ERR_POISONED, std::move(message)).with_path(path_);
 }
 
+void PageFile::require_whole() const {
+  if (file_->status().size_bytes >= size_bytes_) return;
+  throw Error(ErrorCode::ERR_TRUNCATED, path_ + " was cut short while it was open")
+      .with_path(path_);
+}
+
 void PageFile::revoke() {
   if (!has_name()) file_->write(0, std::string(2 * size_t{page_size_}, '\0'));
 }

@@ -10,7 +10,7 @@
 // times its size, at least 64 MiB) so that growth does not remap; when the range is used up a
 // larger mapping is made and old readers keep theirs.
 //
-// Poison: after a failed data sync, meta write or meta sync every further commit throws
+// Poison: after a failed sync, writeback or write of a meta every further commit throws
 // ERR_POISONED.
 #pragma once
 
@@ -152,6 +152,9 @@ class PageFile : public std::enable_shared_from_this<PageFile> {
   void poison(const Error& cause) noexcept;
   bool poisoned() const noexcept { return poisoned_; }
   void throw_if_poisoned() const;
+  // Throws ERR_TRUNCATED if somebody has cut the file short: what is written behind the cut would
+  // turn what was lost into zeros that can be read.
+  void require_whole() const;
   // Writes the newest meta once more, and syncs: when its first sync failed, the cache may show
   // what no disk has.
   void rewrite_meta();

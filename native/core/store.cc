@@ -175,8 +175,8 @@ void Store::require_accepting() {
       .with_path(path_);
 }
 
-// The journal has the transaction already, or lacks the bucket that was to be made for it: a
-// memtable that broke on the way must not be written or merged.
+// The journal has the transaction already: a memtable that broke on the way must not be written or
+// merged.
 template <typename Change>
 void Store::change_memtable(Change&& change) {
   try {
@@ -190,13 +190,19 @@ void Store::change_memtable(Change&& change) {
   }
 }
 
-BucketTable& Store::table_for(BucketRef& ref) {
-  if (ref.writer_id == id_ && ref.writer_version == structure_version_) return *ref.table;
+bool Store::has_table(const BucketRef& ref) const {
+  return ref.writer_id == id_ && ref.writer_version == structure_version_;
+}
+
+void Store::require_path(const BucketRef& ref) const {
+  if (!has_table(ref)) require_buckets({*view_}, ref.path);
+}
+
+// Requires: require_path().
+BucketTable& Store::table_for(BucketRef& ref, Seq seq) {
+  if (has_table(ref)) return *ref.table;
   bool changed = false;
-  require_buckets({*view_}, ref.path);
-  change_memtable([&] {
-    ref.table = MemtableWriter(*view_, *active_).table(ref.path, true, last_seq_ + 1, changed);
-  });
+  ref.table = MemtableWriter(*view_, *active_).table(ref.path, true, seq, changed);
   if (changed) structure_version_++;
   if (changed && ref.path.size() > 1) may_nest_ = true;
   ref.writer_id = id_;
@@ -204,17 +210,12 @@ BucketTable& Store::table_for(BucketRef& ref) {
   return *ref.table;
 }
 
+// What throws here leaves no trace.
 Seq Store::commit_body(const std::string& body) {
-  try {
-    const Seq seq = journal_->append(body);
-    HOTBOLT_ASSERT(seq == last_seq_ + 1);
-    last_seq_ = seq;
-    return seq;
-  } catch (const std::bad_alloc&) {
-    // The memtable may have tables already that this transaction was to make.
-    poison(Error(ErrorCode::ERR_OUT_OF_MEMORY));
-    throw;
-  }
+  const Seq seq = journal_->append(body);
+  HOTBOLT_ASSERT(seq == last_seq_ + 1);
+  last_seq_ = seq;
+  return seq;
 }
 
 Seq Store::put(BucketRef& ref, Bytes key, Bytes value) {
@@ -228,11 +229,11 @@ Seq Store::put(BucketRef& ref, Bytes key, Bytes value) {
   if (may_nest_ && resolve(ref).kind(key) == NameKind::kBucket) {
     throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, quoted(key) + " is a bucket");
   }
+  require_path(ref);
   ops_.clear();
   ops_.put(ref.path, key, value);
-  BucketTable& table = table_for(ref);
   Seq seq = commit_body(ops_.body());
-  change_memtable([&] { active_->put(table, key, value, seq, pinned_seq()); });
+  change_memtable([&] { active_->put(table_for(ref, seq), key, value, seq, pinned_seq()); });
   return seq;
 }
 
@@ -246,11 +247,11 @@ Seq Store::remove(BucketRef& ref, Bytes key) {
   if (may_nest_ && bucket.kind(key) == NameKind::kBucket) {
     throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, quoted(key) + " is a bucket");
   }
+  require_path(ref);
   ops_.clear();
   ops_.remove(ref.path, key);
-  BucketTable& table = table_for(ref);
   Seq seq = commit_body(ops_.body());
-  change_memtable([&] { active_->remove(table, key, seq, pinned_seq()); });
+  change_memtable([&] { active_->remove(table_for(ref, seq), key, seq, pinned_seq()); });
   return seq;
 }
 
@@ -281,11 +282,11 @@ Seq Store::set_sequence(BucketRef& ref, uint64_t value) {
   require_accepting();
   if (ref.path.empty())
     throw Error(ErrorCode::ERR_INVALID_ARGUMENT, "the root bucket has no sequence");
+  require_path(ref);
   ops_.clear();
   ops_.set_sequence(ref.path, value);
-  BucketTable& table = table_for(ref);
   Seq seq = commit_body(ops_.body());
-  change_memtable([&] { active_->set_sequence(table, value, seq); });
+  change_memtable([&] { active_->set_sequence(table_for(ref, seq), value, seq); });
   return seq;
 }
 

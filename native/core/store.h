@@ -42,7 +42,7 @@ struct StoreOptions {
   uint64_t retained_bytes_max = 256 << 20;
 };
 
-// Called on the journal thread.
+// on_durable() is called on the journal thread, on_failure() on whichever thread met it.
 class StoreListener {
  public:
   virtual ~StoreListener() = default;
@@ -163,7 +163,9 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   void on_failure(const Error& error) noexcept override;
   uint64_t hold_back_us() noexcept override;
 
-  BucketTable& table_for(BucketRef& ref);
+  bool has_table(const BucketRef& ref) const;
+  void require_path(const BucketRef& ref) const;
+  BucketTable& table_for(BucketRef& ref, Seq seq);
   bool seal_active();
   void require_accepting();    // require_writable(), and ERR_NO_SPACE
   void require_sound() const;  // throws ERR_POISONED

@@ -20,6 +20,7 @@ WriteTxOptions clamped(WriteTxOptions options) {
 // for writing.
 std::shared_ptr<const ReadTx> begin_base(PageFile& file) {
   file.throw_if_poisoned();
+  file.require_whole();
   if (!file.freelist_loaded()) file.load_freelist();
   return file.begin_read();
 }

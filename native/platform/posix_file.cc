@@ -1,4 +1,5 @@
-// core/file.h for Linux and macOS: the only file with operating system headers.
+// core/file.h for Linux and macOS: with posix_guard.cc the only files with operating system
+// headers.
 //
 // Durability: sync_data is fdatasync on Linux; on macOS fsync leaves the data in the drive's cache,
 // so both syncs are F_FULLFSYNC there. A sync that failed has dropped the pages it could not write:

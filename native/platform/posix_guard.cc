@@ -39,22 +39,31 @@ bool cover(const char* address) noexcept {
          next->second->cover(address);
 }
 
+// Whether this thread tried to read memory that is not there. Else the signal was sent by a
+// process, or tells of damaged memory that nobody has touched yet.
+bool is_read(const siginfo_t& info) noexcept {
+#if defined(BUS_MCEERR_AO)
+  if (info.si_code == BUS_MCEERR_AO) return false;
+#endif
+  return info.si_code > 0;
+}
+
 void pass_on(int signal, siginfo_t* info, void* context) {
   const struct sigaction& previous = registry().previous;
   if ((previous.sa_flags & SA_SIGINFO) != 0) return previous.sa_sigaction(signal, info, context);
   const auto handler = previous.sa_handler;
   if (handler != SIG_DFL && handler != SIG_IGN) return handler(signal);
-  if (handler == SIG_IGN && info->si_code <= 0) return;  // sent by a process
+  if (handler == SIG_IGN && !is_read(*info)) return;
   // As if nobody had handled it: the read happens again, or the signal is raised again.
   struct sigaction standard{};
   standard.sa_handler = SIG_DFL;
   ::sigaction(signal, &standard, nullptr);
-  if (info->si_code <= 0) ::raise(signal);
+  if (!is_read(*info)) ::raise(signal);
 }
 
 void on_bus_error(int signal, siginfo_t* info, void* context) {
   const int saved_errno = errno;
-  const bool is_ours = info->si_code > 0 && cover(static_cast<const char*>(info->si_addr));
+  const bool is_ours = is_read(*info) && cover(static_cast<const char*>(info->si_addr));
   if (!is_ours) pass_on(signal, info, context);
   errno = saved_errno;
 }

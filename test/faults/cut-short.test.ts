@@ -75,6 +75,18 @@ describe('a file that is cut short while it is open', () => {
       expect(await codeOf(() => db.close())).toBe('ERR_POISONED')
     }))
 
+  test('a cut that nobody has read is found by the next checkpoint, not filled with zeros', () =>
+    inDirectory(async (directory) => {
+      const path = join(directory, 'data.db')
+      await makeDatabase(path)
+      const db = await open(path)
+      await truncate(path, 8192)
+      // More than was cut: the file would grow over the hole.
+      for (let n = 0; n < 30; n++) void db.bucket('c').put(`k${n}`, Buffer.alloc(50_000, 'y'))
+      expect(await codeOf(() => db.checkpoint())).toBe('ERR_TRUNCATED')
+      expect(await codeOf(() => db.close())).toBe('ERR_POISONED')
+    }))
+
   test('a snapshot of a file that a defragmentation replaced is not touched by it', () =>
     inDirectory(async (directory) => {
       const path = join(directory, 'data.db')
@@ -122,7 +134,6 @@ test(
         scans: number
       }
       console.info(`${scans} scans to the end, seed ${seed}; ${JSON.stringify(codes)}`)
-      expect(scans).toBeGreaterThan(0)
       expect(codes['ERR_TRUNCATED']).toBeGreaterThan(0)
       const known = ['ERR_TRUNCATED', 'ERR_IO', 'ERR_CORRUPT', 'ERR_NOT_A_DATABASE', 'ERR_CHECKSUM']
       expect(Object.keys(codes).filter((code) => !known.includes(code))).toEqual([])

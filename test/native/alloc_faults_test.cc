@@ -96,6 +96,94 @@ TEST("every allocation that fails is an error, and loses nothing") {
   EXPECT_EQ(wrong, "");
 }
 
+// Allocation n of publish() fails, and the program goes on as after any failure. Returns what is
+// wrong, and whether there was such an allocation.
+Outcome publish_without_memory(uint64_t n) {
+  SimFileSystem disk(1);
+  FaultFileSystem files(disk, kSessionPath);
+  Session session(files);
+  session.open();
+  write_some(session, "b", 50, 100);
+  session.wait();
+  session.checkpoint();
+  auto defrag = std::make_shared<Defrag>(session.store()->shared_from_this(), DefragOptions{});
+  defrag->prepare();
+  session.checkpoint();
+  defrag->pin();
+  defrag->copy();
+  CatchUp round = defrag->begin_catch_up();
+  defrag->run_catch_up(round);
+  bool done = false;
+  allocation_fault().arm(n, false);
+  try {
+    const EngineScope inside(true);
+    defrag->publish();
+    done = true;
+  } catch (const std::exception&) {
+    // What is wrong shows later.
+  }
+  allocation_fault().armed = false;
+  const bool failed = allocation_fault().failed > 0;
+  if (done) {
+    defrag->install();
+    defrag->clean();
+  } else {
+    defrag->abort();
+    defrag->release();
+  }
+  defrag.reset();
+  session.put("b", "later", "v");
+  session.wait();
+  const Seq acknowledged = session.acknowledged();
+  session.close();
+  return {failed, session.judge(disk, acknowledged, false)};
+}
+
+TEST("a switch that finds no memory at any point loses nothing that comes after it") {
+  const EngineScope outside(false);
+  for (uint64_t n = 1;; n++) {
+    const Outcome outcome = publish_without_memory(n);
+    EXPECT_EQ(outcome.wrong, "");
+    if (!outcome.failed) break;
+  }
+}
+
+// The journal begins to write by itself when more than 1 MiB is pending, and may find no thread.
+TEST("a put that finds no memory leaves no bucket behind that the journal lacks") {
+  const EngineScope outside(false);
+  for (uint64_t n = 1;; n++) {
+    SimFileSystem disk(1);
+    const auto listener = std::make_shared<Acknowledgements>();
+    auto store = Store::open(disk, kSessionPath, session_options(), listener);
+    BucketRef filled, made;
+    filled.path = {"filled"};
+    made.path = {"made"};
+    store->put(filled, "k", std::string((1 << 20) + 10, 'x'));
+    allocation_fault().arm(n, false);
+    bool done = false;
+    try {
+      const EngineScope scope(true);
+      store->put(made, "k", "v");
+      done = true;
+    } catch (const std::exception&) {
+      // It may be tried again, or not.
+    }
+    allocation_fault().armed = false;
+    if (!store->poisoned()) {
+      EXPECT_EQ(BucketView::root(*store->view(), kSeqMax).child("made").exists(), done);
+      listener->wait(store->submit());
+      const auto left = disk.restart();
+      auto again = Store::open(*left, kSessionPath, session_options(), listener);
+      EXPECT_EQ(content_of(*again).contains("filled/k"), true);
+      EXPECT_EQ(content_of(*again).contains("made/k"), done);
+      close_session_store(again);
+    }
+    store->halt();
+    store.reset();
+    if (allocation_fault().failed == 0) break;
+  }
+}
+
 TEST("an operation that found no memory is not half in its transaction") {
   const EngineScope outside(false);
   for (uint64_t n = 1;; n++) {

@@ -121,7 +121,7 @@ void Checker::check_metas() {
     const bool sound = header.id == number && header.flags == kMetaFlag;
     if (metas[number].meta && !sound) issue(PageId{number}, "the header of a meta page is damaged");
   }
-  if (!tx_.meta().leaves_room()) {
+  if (!tx_.meta().is_plausible()) {
     issue(PageId{value(tx_.meta().txid) % 2}, "the number of its transaction is out of range");
   }
   report_.has_fallback = metas[0].meta && metas[1].meta;

@@ -13,6 +13,7 @@
 // one that another program has committed since. Which meta wins: the higher valid txid.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <optional>
 
@@ -54,9 +55,11 @@ struct Meta {
   bool freelist_stored() const { return freelist != kFreelistNotStored; }
   // Whether transactions may be added: numbers beyond this are no history but damage. Half of what
   // decode_meta accepts, so that what was written by then can be read.
-  bool leaves_room() const {
-    constexpr uint64_t kMax = uint64_t{1} << 61;
-    return value(txid) <= kMax && (!mark || mark->journal_seq <= kMax);
+  bool leaves_room() const { return newest_number() <= uint64_t{1} << 61; }
+  // Whether somebody may have written up to here: what was begun while there was room is no damage.
+  bool is_plausible() const { return newest_number() <= uint64_t{3} << 60; }
+  uint64_t newest_number() const {
+    return std::max(value(txid), mark ? mark->journal_seq : uint64_t{0});
   }
 };
 

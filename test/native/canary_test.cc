@@ -1,40 +1,13 @@
 // No byte that the process happened to have in memory gets into a file: LMDB once wrote scraps of
 // its heap into databases. Here every allocation is filled with a canary, and after every sync of a
 // run of writes, checkpoints, a defragmentation and a close all files are searched for it.
-#include <condition_variable>
-
 #include "allocation_fault.h"
-#include "core/defrag.h"
-#include "core/store.h"
+#include "fault_session.h"
 #include "harness.h"
-#include "sim_file.h"
 
 namespace hotbolt::testing {
 
 namespace {
-
-const std::string kPath = "/data/a.db";
-
-class Listener : public StoreListener {
- public:
-  void on_durable(Seq seq, Seq) noexcept override {
-    {
-      std::lock_guard lock(mutex_);
-      durable_ = seq;
-    }
-    changed_.notify_all();
-  }
-  void on_failure(const Error&) noexcept override {}
-  void wait(Seq seq) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return durable_ >= seq; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  Seq durable_ = 0;
-};
 
 // Three in a row: one alone may be part of a checksum. What the run writes is ASCII.
 size_t canaries_in(const std::string& bytes) {
@@ -90,8 +63,8 @@ size_t dirty_syncs(uint32_t page_size) {
   StoreOptions options;
   options.page_size = page_size;
   options.journal.segment_bytes_min = 8 << 10;
-  auto listener = std::make_shared<Listener>();
-  auto store = Store::open(files, kPath, options, listener);
+  auto listener = std::make_shared<Acknowledgements>();
+  auto store = Store::open(files, kSessionPath, options, listener);
   for (int round = 0; round < 3; round++) {
     write_all(*store, round);
     listener->wait(store->submit());
@@ -101,8 +74,8 @@ size_t dirty_syncs(uint32_t page_size) {
   listener->wait(store->submit());
   store->begin_close();
   store->run_close();
-  EXPECT_TRUE(files.paths() == std::vector<std::string>{kPath});
-  return dirty + canaries_in(files.contents(kPath));
+  EXPECT_TRUE(files.paths() == std::vector<std::string>{kSessionPath});
+  return dirty + canaries_in(files.contents(kSessionPath));
 }
 
 }  // namespace

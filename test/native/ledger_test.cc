@@ -6,44 +6,13 @@
 #include <future>
 #include <thread>
 
-#include "core/defrag.h"
-#include "core/store.h"
+#include "fault_session.h"
 #include "image.h"
-#include "sim_file.h"
 #include "tree_fixture.h"
 
 namespace hotbolt::testing {
 
 namespace {
-
-const std::string kPath = "/data/a.db";
-using Content = std::map<std::string, std::string>;
-
-class Listener : public StoreListener {
- public:
-  void on_durable(Seq seq, Seq) noexcept override {
-    std::lock_guard lock(mutex_);
-    durable_ = seq;
-    changed_.notify_all();
-  }
-  void on_failure(const Error&) noexcept override {
-    std::lock_guard lock(mutex_);
-    failed_ = true;
-    changed_.notify_all();
-  }
-  // False when the journal has failed before.
-  bool wait(Seq seq) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return durable_ >= seq || failed_; });
-    return durable_ >= seq;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  Seq durable_ = 0;
-  bool failed_ = false;
-};
 
 // An open store with one bucket, and what was acknowledged.
 class Life {
@@ -54,7 +23,7 @@ class Life {
     options.journal.segment_bytes_min = 8 << 10;
     options.journal.segment_bytes_max = 64 << 10;
     ref_.path = {"b"};
-    store = Store::open(files, kPath, options, listener_);
+    store = Store::open(files, kSessionPath, options, listener_);
   }
   ~Life() {
     if (store == nullptr) return;
@@ -74,7 +43,9 @@ class Life {
   // True when it was acknowledged. Throws what the call throws.
   bool put(const std::string& key, const std::string& value) {
     store->put(ref_, key, value);
-    const bool durable = listener_->wait(store->submit());
+    const Seq last = store->submit();
+    listener_->wait(last);
+    const bool durable = listener_->durable() >= last;
     if (durable) acknowledged[key] = value;
     return durable;
   }
@@ -131,12 +102,12 @@ class Life {
   std::shared_ptr<Store> store;
 
  private:
-  const std::shared_ptr<Listener> listener_ = std::make_shared<Listener>();
+  const std::shared_ptr<Acknowledgements> listener_ = std::make_shared<Acknowledgements>();
   BucketRef ref_;
 };
 
 void expect_only_the_database(const SimFileSystem& files) {
-  EXPECT_TRUE(files.paths() == std::vector<std::string>{kPath});
+  EXPECT_TRUE(files.paths() == std::vector<std::string>{kSessionPath});
 }
 
 }  // namespace
@@ -147,7 +118,7 @@ TEST("etcd #16596: power lost at any call of the creation leaves a database or n
   files.set_hook([&](uint64_t call, const char*) {
     for (uint64_t seed = 0; seed < 16; seed++) cuts.push_back(files.crash(call * 97 + seed));
   });
-  PageFile::create(files, kPath, 1024, 0600, {});
+  PageFile::create(files, kSessionPath, 1024, 0600, {});
   EXPECT_TRUE(cuts.size() >= 16 * 4);
   for (const auto& left : cuts) {
     {
@@ -225,8 +196,8 @@ TEST("bbolt #797: pages allocated by transactions that were rolled back are free
 
 TEST("bbolt #362: a rollback after the file could not grow or be mapped leaves it usable") {
   SimFileSystem files;
-  PageFile::create(files, kPath, 1024, 0600, {});
-  auto file = PageFile::open(files, kPath, {});
+  PageFile::create(files, kSessionPath, 1024, 0600, {});
+  auto file = PageFile::open(files, kSessionPath, {});
   Pacer pacer(files, nullptr, 0);
   Model model;
   uint64_t seq = 0;

@@ -78,11 +78,16 @@ describe('a file that is cut short while it is open', () => {
   test('a cut that nobody has read is found by the next checkpoint, not filled with zeros', () =>
     inDirectory(async (directory) => {
       const path = join(directory, 'data.db')
-      await makeDatabase(path)
+      // The large value lies at the end, and what a put looks at in the pages before it.
+      for (const bucket of ['small', 'small', 'large', 'small', 'small', 'small']) {
+        const db = await open(path)
+        await db.bucket(bucket).put('k', Buffer.alloc(bucket === 'large' ? 3_000_000 : 10, 'x'))
+        await db.close()
+      }
       const db = await open(path)
-      await truncate(path, 8192)
+      await truncate(path, 1_000_000)
       // More than was cut: the file would grow over the hole.
-      for (let n = 0; n < 30; n++) void db.bucket('c').put(`k${n}`, Buffer.alloc(50_000, 'y'))
+      for (let n = 0; n < 20; n++) void db.bucket('large').put(`y${n}`, Buffer.alloc(400_000, 'y'))
       expect(await codeOf(() => db.checkpoint())).toBe('ERR_TRUNCATED')
       expect(await codeOf(() => db.close())).toBe('ERR_POISONED')
     }))

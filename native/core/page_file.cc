@@ -104,9 +104,12 @@ void PageFile::load_freelist() {
 std::vector<uint64_t> PageFile::stored_free_ids(const ReadTx& tx) const {
   const PageId id{tx.meta().freelist};
   std::vector<uint64_t> ids = decode_freelist_page(id, tx.run(id), tx.meta().high_water);
-  const auto own = std::lower_bound(ids.begin(), ids.end(), value(id));
-  const bool lists_itself = own != ids.end() && *own < value(id) + tx.run_length(id);
-  if (lists_itself) throw_corrupt(id, "the freelist lists its own pages");
+  const auto lists = [&](PageId run) {
+    const auto first = std::lower_bound(ids.begin(), ids.end(), value(run));
+    return first != ids.end() && *first < value(run) + tx.run_length(run);
+  };
+  if (lists(id)) throw_corrupt(id, "the freelist lists its own pages");
+  if (lists(tx.meta().root)) throw_corrupt(id, "the freelist lists the root's pages");
   return ids;
 }
 

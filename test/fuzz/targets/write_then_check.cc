@@ -96,7 +96,8 @@ class Writing {
     store_ = open_store(files_, false);
     if (opened_) return;
     opened_ = true;
-    is_sound_ = check_store(*store_).ok();
+    // One whose numbers leave no room can be read only.
+    is_sound_ = check_store(*store_).ok() && store_->view()->base->meta().leaves_room();
     if (is_sound_) model_ = content_of(*store_->view());
   }
 

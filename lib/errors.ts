@@ -36,6 +36,10 @@ export const errorCodes = [
   'ERR_CONFLICT',
   'ERR_BUSY',
   'ERR_ABORTED',
+  'ERR_EXISTS',
+  'ERR_BACKUP_CORRUPT',
+  'ERR_BACKUP_REQUIRED',
+  'ERR_SOURCE',
   'ERR_INTERNAL',
 ] as const
 

@@ -16,7 +16,6 @@ export { errorCodes, HotboltError, type ErrorCode } from './errors.ts'
 export { channelNames, type ChannelMessages, type ChannelName } from './channels.ts'
 export type {
   BucketOptions,
-  Bytes,
   CheckpointMode,
   CountOptions,
   DefragOptions,
@@ -30,6 +29,7 @@ export type {
   UpdateOptions,
   ValueCodecName,
 } from './options.ts'
+export type { Bytes } from './rules.ts'
 export type { Bucket } from './database/bucket.ts'
 export type { BucketView } from './database/bucket-view.ts'
 export type { Json, ValueInput } from './database/codec.ts'

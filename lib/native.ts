@@ -19,6 +19,9 @@ export type TxHandle = Handle<'tx'>
 export type BucketHandle = Handle<'bucket'>
 export type CursorHandle = Handle<'cursor'>
 export type DefragHandle = Handle<'defrag'>
+export type BackupHandle = Handle<'backup'>
+export type ImageHandle = Handle<'image'>
+export type TransferHandle = Handle<'transfer'>
 /** What reads go through: the newest state, a snapshot, or a transaction's own view. */
 export type Reader = StoreHandle | SnapshotHandle | TxHandle
 /** What writes go through: a transaction of their own, or one that is being built. */
@@ -96,6 +99,49 @@ export interface DefragProgress {
   readonly bytesTotal: number
   /** Bytes of memtables that the new file does not hold yet, the active one included. */
   readonly backlogBytes: number
+}
+
+/** Which state a snapshot is: equal identities have equal content. */
+export interface NativeSnapshotInfo {
+  /** 16 bytes in hexadecimal; '' for a file that only others have written. */
+  readonly databaseId: string
+  /** Of the newest write that it sees. */
+  readonly seq: number
+  /** Of the newest write that the page file under it holds. */
+  readonly coveredSeq: number
+  /** Of the page file under it: number and checksum (hexadecimal) of its meta. */
+  readonly txid: number
+  readonly metaChecksum: string
+  readonly pageSize: number
+  /** The page file's pages up to its high-water mark: a copy that is not compacted. */
+  readonly imageBytes: number
+}
+
+export interface NativeBackupOptions {
+  /** Of the new file; its directory has to exist. */
+  readonly path: string
+  readonly compact: boolean
+  readonly fillPercent: number
+  /** 0: no limit but the disk's own latency. */
+  readonly bytesPerSecond: number
+  readonly format: 'bbolt' | 'etcd-snapshot'
+  /** Opens the copy and checks it completely before it gets its name. */
+  readonly verify: boolean
+  /** Whether the SHA-256 of the file is wanted. */
+  readonly hash: boolean
+}
+
+export interface NativeBackupResult {
+  readonly sizeBytes: number
+  /** Of the whole file, in hexadecimal; '' when it was not asked for. */
+  readonly sha256: string
+  readonly txid: number
+}
+
+export interface CopiedFile {
+  readonly sizeBytes: number
+  /** In hexadecimal. */
+  readonly sha256: string
 }
 
 /** Bounds of a range; undefined: open. */
@@ -223,6 +269,62 @@ export interface Binding {
    * running.
    */
   defragAbort(defrag: DefragHandle): Promise<void>
+
+  snapshotInfo(snapshot: SnapshotHandle): NativeSnapshotInfo
+
+  // A backup of one store: what a snapshot sees, as a file of its own.
+  /**
+   * Holds on to the snapshot's state, so that the snapshot may be closed. JS thread, microseconds.
+   */
+  backup(snapshot: SnapshotHandle, options: NativeBackupOptions): BackupHandle
+  /**
+   * Copies into a temporary file beside the new one, syncs, renames, syncs the directory; on a
+   * thread of the store. ERR_EXISTS when there is something at `path`, ERR_NOT_A_FILE when that is
+   * no regular file. Nothing is left when it fails. Once.
+   */
+  backupRun(backup: BackupHandle): Promise<NativeBackupResult>
+  backupProgress(backup: BackupHandle): {
+    readonly bytesCopied: number
+    readonly bytesTotal: number
+  }
+  /** Makes a running backupRun reject with ERR_ABORTED soon. */
+  backupCancel(backup: BackupHandle): void
+
+  // Reading a whole file in pieces, on a thread of its own.
+  /**
+   * The snapshot's page file as a plain bbolt file that ends at the high-water mark, through the
+   * pinned descriptor. ERR_BUSY when memtables lie above it (checkpoint first). Holds on to the
+   * state, so that the snapshot may be closed.
+   */
+  imageOfSnapshot(snapshot: SnapshotHandle): ImageHandle
+  /** Any regular file; with `unlink` its name is removed once it is open. */
+  imageOfFile(path: string, unlink: boolean): Promise<ImageHandle>
+  imageBytes(image: ImageHandle): number
+  /** The bytes from `offset` on, at most `size` of them; empty at the end. One at a time. */
+  readImage(image: ImageHandle, offset: number, size: number): Promise<Buffer>
+  /** Lets the state or file go. May be called twice, and while a read runs (which rejects). */
+  closeImage(image: ImageHandle): void
+
+  // Moving and hashing whole files, on a thread of its own for each handle; one call at a time.
+  /** bytesPerSecond 0: no limit. */
+  transfer(bytesPerSecond: number): TransferHandle
+  /**
+   * Copies a regular file to a new one (ERR_EXISTS), which is synced; its directory is not.
+   * Symbolic links at the end of either path are refused (ERR_NOT_A_FILE).
+   */
+  transferCopy(transfer: TransferHandle, source: string, target: string): Promise<CopiedFile>
+  /** Of the first `sizeBytes` bytes, or of all. ERR_TRUNCATED when the file has fewer. */
+  transferHash(
+    transfer: TransferHandle,
+    path: string,
+    sizeBytes: number | undefined,
+  ): Promise<CopiedFile>
+  /** Bytes moved or hashed by all calls so far. */
+  transferProgress(transfer: TransferHandle): number
+  /** What runs, and all later calls, reject with ERR_ABORTED. */
+  transferCancel(transfer: TransferHandle): void
+  /** Ends the thread. May be called twice. */
+  transferClose(transfer: TransferHandle): void
 }
 
 function packageRoot(): string {

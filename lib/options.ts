@@ -1,14 +1,16 @@
-// All public options: their contracts, defaults and validation.
-//
-// Each option list is an interface for the reader and a table of rules for the machine; the type of
-// the table makes sure that neither has an option the other lacks. An unknown option is an error,
-// because a misspelled one would silently do nothing.
+// The options of a database: their contracts, defaults and validation.
 
-import { types } from 'node:util'
-import { HotboltError } from './errors.ts'
-
-/** Keys and values as they are given; strings mean their UTF-8 bytes. */
-export type Bytes = string | Uint8Array
+import {
+  checked,
+  milliseconds,
+  oneOf,
+  rule,
+  withDefaults,
+  type Bytes,
+  type Defaults,
+  type Resolved,
+  type Rules,
+} from './rules.ts'
 
 export interface OpenOptions {
   /** Nothing is written, not even a leftover journal's content: that is replayed in memory. */
@@ -131,99 +133,91 @@ export interface InternalDefragOptions extends DefragOptions {
   readonly pausePoint?: ((point: PausePoint) => Promise<void> | void) | undefined
 }
 
-interface Rule {
-  /** Completes "Expected `name` to be ...". */
-  readonly expected: string
-  readonly accepts: (value: unknown) => boolean
+export interface StoreBackupOptions {
+  /**
+   * Without the free pages, bottom-up, in key order: smaller, and slower to write. Default: false,
+   * page by page.
+   */
+  readonly compact?: boolean | undefined
+  /** Of a compact copy: how full its pages are made, 0.1 to 1; 0.9. */
+  readonly fillPercent?: number | undefined
+  /** 'etcd-snapshot' appends a SHA-256 of the file, as `etcdctl snapshot restore` wants it. */
+  readonly format?: BackupFormat | undefined
+  /** Opens the copy and checks every page of it before it gets its name; true. */
+  readonly verify?: boolean | undefined
+  /** Cancels until the file has its name; nothing is left. */
+  readonly signal?: AbortSignal | undefined
+  /** Called every 100 ms, and at the end. */
+  readonly onProgress?: ((progress: StoreBackupProgress) => void) | undefined
+  /** Limit of the copy's speed; 0: none but the disk's own latency. */
+  readonly bytesPerSecond?: number | undefined
 }
 
-type Rules<Options> = { readonly [Name in keyof Options]-?: Rule }
+export type BackupFormat = 'bbolt' | 'etcd-snapshot'
 
-const isInteger = (value: unknown, min: number, max: number): boolean =>
-  typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max
-
-const boolean: Rule = { expected: 'a boolean', accepts: (value) => typeof value === 'boolean' }
-const positiveInteger: Rule = {
-  expected: 'a positive integer',
-  accepts: (value) => isInteger(value, 1, Number.MAX_SAFE_INTEGER),
-}
-const nonNegativeInteger: Rule = {
-  expected: 'an integer of 0 or more',
-  accepts: (value) => isInteger(value, 0, Number.MAX_SAFE_INTEGER),
-}
-/** For what native keeps in 32 bits. */
-const milliseconds = (min: number): Rule => ({
-  expected: `an integer from ${min} to 4294967295`,
-  accepts: (value) => isInteger(value, min, 0xffff_ffff),
-})
-const permissions: Rule = {
-  expected: 'an integer from 0 to 0o777',
-  accepts: (value) => isInteger(value, 0, 0o777),
-}
-const pageSize: Rule = {
-  expected: 'a power of two from 1024 to 65536',
-  accepts: (value) => isInteger(value, 1024, 65536) && Number.isInteger(Math.log2(Number(value))),
-}
-const fraction: Rule = {
-  expected: 'a number from 0.1 to 1',
-  accepts: (value) => typeof value === 'number' && value >= 0.1 && value <= 1,
-}
-const bytes: Rule = { expected: 'a string or a Uint8Array', accepts: isBytes }
-const callback: Rule = { expected: 'a function', accepts: (value) => typeof value === 'function' }
-const signal: Rule = {
-  expected: 'an AbortSignal',
-  accepts: (value) => value instanceof AbortSignal,
+export interface StoreBackupProgress {
+  readonly bytesCopied: number
+  /** Estimate of the new file's size. */
+  readonly bytesTotal: number
+  readonly elapsedMs: number
 }
 
-function oneOf(...names: readonly string[]): Rule {
-  const quoted = names.map((name) => `'${name}'`)
-  return {
-    expected: `${quoted.slice(0, -1).join(', ')} or ${quoted.at(-1)}`,
-    accepts: (value) => typeof value === 'string' && names.includes(value),
-  }
+export interface BackupStreamOptions {
+  /** Built beside the database first, which takes its room there. Default: false. */
+  readonly compact?: boolean | undefined
+  readonly fillPercent?: number | undefined
+  readonly format?: BackupFormat | undefined
+  readonly signal?: AbortSignal | undefined
+  readonly bytesPerSecond?: number | undefined
 }
 
 const openRules: Rules<OpenOptions> = {
-  readOnly: boolean,
-  create: boolean,
-  mode: permissions,
-  pageSize,
+  readOnly: rule.boolean,
+  create: rule.boolean,
+  mode: rule.permissions,
+  pageSize: rule.pageSize,
   lockTimeoutMs: milliseconds(0),
   sync: oneOf('always', 'interval', 'never'),
   syncIntervalMs: milliseconds(1),
   checkpoint: oneOf('auto', 'flush'),
-  checkpointBytes: positiveInteger,
-  maxRetainedBytes: positiveInteger,
+  checkpointBytes: rule.positiveInteger,
+  maxRetainedBytes: rule.positiveInteger,
 }
 const nameRules: Rules<NameOptions> = { key: oneOf('buffer', 'utf8') }
 const bucketRules: Rules<BucketOptions> = { ...nameRules, value: oneOf('buffer', 'utf8', 'json') }
 const countRules: Rules<CountOptions> = {
-  gte: bytes,
-  gt: bytes,
-  lte: bytes,
-  lt: bytes,
-  prefix: bytes,
+  gte: rule.bytes,
+  gt: rule.bytes,
+  lte: rule.bytes,
+  lt: rule.bytes,
+  prefix: rule.bytes,
 }
 const rangeRules: Rules<RangeOptions> = {
   ...countRules,
-  reverse: boolean,
-  limit: nonNegativeInteger,
+  reverse: rule.boolean,
+  limit: rule.nonNegativeInteger,
 }
-const updateRules: Rules<UpdateOptions> = { retries: nonNegativeInteger }
+const updateRules: Rules<UpdateOptions> = { retries: rule.nonNegativeInteger }
 const defragRules: Rules<InternalDefragOptions> = {
-  signal,
-  onProgress: callback,
-  fillPercent: fraction,
-  bytesPerSecond: nonNegativeInteger,
-  pausePoint: callback,
+  signal: rule.signal,
+  onProgress: rule.callback,
+  fillPercent: rule.fraction,
+  bytesPerSecond: rule.nonNegativeInteger,
+  pausePoint: rule.callback,
 }
 
-type Defaults<Options, Names extends keyof Options> = {
-  readonly [Name in Names]-?: NonNullable<Options[Name]>
+const backupStreamRules: Rules<BackupStreamOptions> = {
+  compact: rule.boolean,
+  fillPercent: rule.fraction,
+  format: oneOf('bbolt', 'etcd-snapshot'),
+  signal: rule.signal,
+  bytesPerSecond: rule.nonNegativeInteger,
 }
-/** Options of which those with a default always have a value. */
-type Resolved<Options, Names extends keyof Options> = Omit<Options, Names> &
-  Defaults<Options, Names>
+const storeBackupRules: Rules<StoreBackupOptions> = {
+  ...backupStreamRules,
+  verify: rule.boolean,
+  onProgress: rule.callback,
+}
 
 const openDefaults: Defaults<OpenOptions, Exclude<keyof OpenOptions, 'pageSize'>> = {
   readOnly: false,
@@ -242,9 +236,32 @@ const defragDefaults: Defaults<InternalDefragOptions, 'fillPercent' | 'bytesPerS
   bytesPerSecond: 0,
 }
 
+const backupStreamDefaults: Defaults<
+  BackupStreamOptions,
+  Exclude<keyof BackupStreamOptions, 'signal'>
+> = {
+  compact: false,
+  fillPercent: 0.9,
+  format: 'bbolt',
+  bytesPerSecond: 0,
+}
+const storeBackupDefaults: Defaults<
+  StoreBackupOptions,
+  keyof typeof backupStreamDefaults | 'verify'
+> = { ...backupStreamDefaults, verify: true }
+
 export type ResolvedOpenOptions = Resolved<OpenOptions, keyof typeof openDefaults>
 export type ResolvedUpdateOptions = Resolved<UpdateOptions, keyof typeof updateDefaults>
 export type ResolvedDefragOptions = Resolved<InternalDefragOptions, keyof typeof defragDefaults>
+
+export type ResolvedBackupStreamOptions = Resolved<
+  BackupStreamOptions,
+  keyof typeof backupStreamDefaults
+>
+export type ResolvedStoreBackupOptions = Resolved<
+  StoreBackupOptions,
+  keyof typeof storeBackupDefaults
+>
 
 export const resolveOpenOptions = (given?: OpenOptions): ResolvedOpenOptions =>
   withDefaults(openDefaults, checked(openRules, given))
@@ -252,71 +269,14 @@ export const resolveUpdateOptions = (given?: UpdateOptions): ResolvedUpdateOptio
   withDefaults(updateDefaults, checked(updateRules, given))
 export const resolveDefragOptions = (given?: InternalDefragOptions): ResolvedDefragOptions =>
   withDefaults(defragDefaults, checked(defragRules, given))
+export const resolveBackupStreamOptions = (
+  given?: BackupStreamOptions,
+): ResolvedBackupStreamOptions =>
+  withDefaults(backupStreamDefaults, checked(backupStreamRules, given))
+export const resolveStoreBackupOptions = (given?: StoreBackupOptions): ResolvedStoreBackupOptions =>
+  withDefaults(storeBackupDefaults, checked(storeBackupRules, given))
 export const checkBucketOptions = (given?: BucketOptions): BucketOptions =>
   checked(bucketRules, given)
 export const checkNameOptions = (given?: NameOptions): NameOptions => checked(nameRules, given)
 export const checkCountOptions = (given?: CountOptions): CountOptions => checked(countRules, given)
 export const checkRangeOptions = (given?: RangeOptions): RangeOptions => checked(rangeRules, given)
-
-function isBytes(value: unknown): value is Bytes {
-  // Not instanceof, which a proxy and an heir without memory would pass.
-  return typeof value === 'string' || types.isUint8Array(value)
-}
-
-function checked<Options extends object>(
-  rules: Rules<Options>,
-  given: Options | undefined,
-): Options {
-  if (given === undefined) return {} as Options
-  if (given === null || typeof given !== 'object') throw invalid('options', 'an object', given)
-  // Each is read once: a getter may give another value the next time.
-  const options: Partial<Options> = {}
-  for (const name of Object.keys(given) as (keyof Options & string)[]) {
-    const value = given[name]
-    const rule = Object.hasOwn(rules, name) ? rules[name] : undefined
-    if (rule === undefined) throw unknownOption(name, Object.keys(rules))
-    if (value !== undefined && !rule.accepts(value)) throw invalid(name, rule.expected, value)
-    options[name] = value
-  }
-  return options as Options
-}
-
-/** Like a spread, except that an option given as undefined keeps its default. */
-function withDefaults<Options extends object, Names extends keyof Options>(
-  defaults: Defaults<Options, Names>,
-  given: Options,
-): Resolved<Options, Names> {
-  const named = Object.entries(given).filter(([, value]) => value !== undefined)
-  return { ...given, ...defaults, ...Object.fromEntries(named) }
-}
-
-function unknownOption(name: string, known: readonly string[]): HotboltError {
-  const shown = known.filter((each) => each !== 'pausePoint')
-  const names = shown.map((each) => `\`${each}\``).join(', ')
-  return new HotboltError('ERR_INVALID_ARGUMENT', `Unknown option \`${name}\`, known are ${names}`)
-}
-
-/** The error for an argument or option: Expected `name` to be `expected`, got ... */
-export function invalid(name: string, expected: string, value: unknown): HotboltError {
-  const message = `Expected \`${name}\` to be ${expected}, got ${describe(value)}`
-  return new HotboltError('ERR_INVALID_ARGUMENT', message)
-}
-
-/** A value for a person: `"x" (string)`, `-1 (number)`, `null`, `an object`. */
-function describe(value: unknown): string {
-  switch (typeof value) {
-    case 'string':
-      return `${JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}...` : value)} (string)`
-    case 'number':
-    case 'bigint':
-    case 'boolean':
-      return `${value} (${typeof value})`
-    case 'object':
-      if (value === null) return 'null'
-      return Array.isArray(value) ? 'an array' : 'an object'
-    case 'undefined':
-      return 'undefined'
-    default:
-      return `a ${typeof value}`
-  }
-}

@@ -1,7 +1,8 @@
 // From range options to the bounds of a native cursor: the tightest of gt, gte and prefix below, of
 // lt, lte and the prefix's successor above. Comparison is bytewise, as in the file.
 
-import type { Bytes, CountOptions } from '../options.ts'
+import type { CountOptions } from '../options.ts'
+import type { Bytes } from '../rules.ts'
 import type { CursorBounds } from '../native.ts'
 
 export const everything: CursorBounds = {

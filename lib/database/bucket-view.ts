@@ -9,15 +9,14 @@ import {
   checkCountOptions,
   checkNameOptions,
   checkRangeOptions,
-  invalid,
   type BucketOptions,
-  type Bytes,
   type CountOptions,
   type KeyCodecName,
   type NameOptions,
   type RangeOptions,
   type ValueCodecName,
 } from '../options.ts'
+import { invalid, type Bytes } from '../rules.ts'
 import { everything, toBounds } from './bounds.ts'
 import type { Cursor, CursorMode } from './cursor.ts'
 import { keyCodec, valueCodec } from './codec.ts'

@@ -5,7 +5,8 @@
 // ERR_KEY_REQUIRED and so on) at once; their promise rejects only when the journal fails.
 
 import { native, type BucketHandle } from '../native.ts'
-import { invalid, type BucketOptions, type Bytes } from '../options.ts'
+import type { BucketOptions } from '../options.ts'
+import { invalid, type Bytes } from '../rules.ts'
 import { BucketView, codecsOf } from './bucket-view.ts'
 import type { Codecs, KeyFor, ValueFor } from './bucket-view.ts'
 import type { ValueInput } from './codec.ts'

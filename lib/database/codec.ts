@@ -4,7 +4,8 @@
 // read overwrites (`copy` takes what it needs), and the slab of a cursor, which is never reused
 // (`view` may refer to it).
 
-import type { Bytes, KeyCodecName, ValueCodecName } from '../options.ts'
+import type { KeyCodecName, ValueCodecName } from '../options.ts'
+import type { Bytes } from '../rules.ts'
 import { HotboltError } from '../errors.ts'
 
 /** What JSON.parse returns. */

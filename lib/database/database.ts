@@ -7,17 +7,16 @@ import { resolve } from 'node:path'
 import { native, type NativeCheckReport } from '../native.ts'
 import { HotboltError } from '../errors.ts'
 import {
-  invalid,
   resolveOpenOptions,
   resolveUpdateOptions,
   type BucketOptions,
-  type Bytes,
   type DefragOptions,
   type DefragPhase,
   type NameOptions,
   type OpenOptions,
   type UpdateOptions,
 } from '../options.ts'
+import { invalid, type Bytes } from '../rules.ts'
 import { Bucket, createBucket, deleteBucket } from './bucket.ts'
 import { codecsOf, namesIn, type KeyFor, type ValueFor } from './bucket-view.ts'
 import { hashSnapshot } from './hash.ts'

@@ -6,7 +6,8 @@
 
 import { native, type SnapshotHandle } from '../native.ts'
 import { HotboltError } from '../errors.ts'
-import type { BucketOptions, Bytes, NameOptions } from '../options.ts'
+import type { BucketOptions, NameOptions } from '../options.ts'
+import type { Bytes } from '../rules.ts'
 import { BucketView, codecsOf, namesIn, type KeyFor, type ValueFor } from './bucket-view.ts'
 import type { ReadSource } from './read-source.ts'
 import type { Store } from './store.ts'

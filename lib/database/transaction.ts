@@ -3,7 +3,8 @@
 
 import { native, type BucketHandle, type TxHandle } from '../native.ts'
 import { HotboltError } from '../errors.ts'
-import type { BucketOptions, Bytes, NameOptions } from '../options.ts'
+import type { BucketOptions, NameOptions } from '../options.ts'
+import type { Bytes } from '../rules.ts'
 import { BucketView, codecsOf, namesIn } from './bucket-view.ts'
 import type { Codecs, KeyFor, ValueFor } from './bucket-view.ts'
 import { requireSequence } from './bucket.ts'

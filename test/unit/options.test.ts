@@ -4,11 +4,11 @@ import {
   checkBucketOptions,
   checkCountOptions,
   checkRangeOptions,
-  invalid,
   resolveDefragOptions,
   resolveOpenOptions,
   resolveUpdateOptions,
 } from '../../lib/options.ts'
+import { invalid } from '../../lib/rules.ts'
 
 const refused = (message: string): unknown =>
   expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT', message })

@@ -1,5 +1,5 @@
-// The machine behind all option lists: rules for what a value has to be, defaults, and the error for
-// what is not.
+// The machine behind all option lists: rules for what a value has to be, defaults, and the error
+// for what is not.
 //
 // An option list is an interface for the reader and a table of rules for the machine; the type of
 // the table makes sure that neither has an option the other lacks. An unknown option is an error,
@@ -142,4 +142,15 @@ function describe(value: unknown): string {
     default:
       return `a ${typeof value}`
   }
+}
+
+/** Throws for the options among `names` that were not given. */
+export function required<Options extends object>(
+  options: Options,
+  ...names: readonly (keyof Options & string)[]
+): Options {
+  for (const name of names) {
+    if (options[name] === undefined) throw invalid(name, 'given', undefined)
+  }
+  return options
 }

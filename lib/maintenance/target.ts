@@ -1,0 +1,38 @@
+// Where backups are kept: objects under keys, with four verbs. A directory is built in
+// (directory-target.ts); object storage plugs in here.
+//
+// Keys are relative paths of one or more segments of [A-Za-z0-9._~%-], joined by '/', none of which
+// is '.' or '..'. Every other error than those named below is passed on with its code, or as
+// ERR_IO with the cause.
+
+import type { Readable } from 'node:stream'
+
+export interface Target {
+  /** For messages: a path, an address. */
+  readonly location: string
+  /**
+   * Stores an object durably, whole or not at all; there is none under the key, or it is replaced. A
+   * body that is a file may be moved away by it.
+   */
+  put(key: string, body: TargetBody, signal?: AbortSignal): Promise<void>
+  /** ERR_NOT_FOUND. */
+  get(key: string, signal?: AbortSignal): Promise<Readable>
+  /** All objects whose keys begin with `prefix`, in any order. */
+  list(prefix: string, signal?: AbortSignal): AsyncIterable<TargetObject>
+  /** Without effect when there is none. */
+  delete(key: string, signal?: AbortSignal): Promise<void>
+
+  /** Where files are best made that put() is given: it moves them then. */
+  readonly stagingDirectory?: string
+  /** Where records of freezes are kept when the caller names no other place. */
+  readonly stateDirectory?: string
+  /** The object as a file of this machine, not to be written. ERR_NOT_FOUND. */
+  localFile?(key: string): Promise<string>
+}
+
+export type TargetBody = Uint8Array | { readonly file: string; readonly sizeBytes: number }
+
+export interface TargetObject {
+  readonly key: string
+  readonly sizeBytes: number
+}

@@ -1,8 +1,8 @@
 // Names of any Unicode text as names of files: of a catalog's stores, and of tables in a backup.
 //
 // Lower-case ASCII letters, digits, '-', '_' and '.' (not in front) stand for themselves; every
-// other byte of the UTF-8 is '%' and two lower-case hexadecimal digits. So two names never meet, not
-// even where file names ignore case or normalize accents. What would become too long for a file
+// other byte of the UTF-8 is '%' and two lower-case hexadecimal digits. So two names never meet,
+// not even where file names ignore case or normalize accents. What would become too long for a file
 // system is '%~' and the SHA-256 of the name: whoever lists such files keeps the name beside them.
 
 import { createHash } from 'node:crypto'

@@ -16,8 +16,8 @@ export interface FreezeSource {
   /** Pins the table's state. */
   freeze(freeze: Freeze, signal: AbortSignal): Promise<FrozenTable>
   /**
-   * Pins all tables at one moment, in the order given; those that have gone meanwhile as an Error in
-   * their place. A source without it cannot make one cut across its tables.
+   * Pins all tables at one moment, in the order given; those that have gone meanwhile as an Error
+   * in their place. A source without it cannot make one cut across its tables.
    */
   freezeAll?(
     freezes: readonly Freeze[],
@@ -55,7 +55,7 @@ export interface FrozenTable {
   readonly version?: string
   /** JSON that travels in the manifest: what a restore needs besides the files. */
   readonly metadata?: unknown
-  /** Puts the table's files into `directory`, which exists, is empty and is on the target's disk. */
+  /** Puts the table's files into `directory`, which is empty and on the target's disk. */
   copy(directory: string, options: CopyOptions): Promise<readonly TableFile[]>
 }
 

@@ -1,8 +1,8 @@
 // The manifest of a backup: what is in it, and the proof that nothing else is.
 //
 // It is the object `<backup>/manifest.json`, written last: a backup without it does not exist. The
-// file of a table is the object `<owner>/tables/<encoded table name>/<path>`, where the owner is this
-// backup or the earlier one whose file is used again. The manifest ends with the SHA-256 of
+// file of a table is the object `<owner>/tables/<encoded table name>/<path>`, where the owner is
+// this backup or the earlier one whose file is used again. The manifest ends with the SHA-256 of
 // everything before it, so that no byte of it can change unnoticed.
 
 export interface Manifest {

@@ -11,8 +11,8 @@ export interface Target {
   /** For messages: a path, an address. */
   readonly location: string
   /**
-   * Stores an object durably, whole or not at all; there is none under the key, or it is replaced. A
-   * body that is a file may be moved away by it.
+   * Stores an object durably, whole or not at all; there is none under the key, or it is replaced.
+   * A body that is a file may be moved away by it.
    */
   put(key: string, body: TargetBody, signal?: AbortSignal): Promise<void>
   /** ERR_NOT_FOUND. */

@@ -51,11 +51,8 @@ void ReadTx::throw_bad_run(PageId id) const {
 }
 
 void ReadTx::throw_damaged() const {
+  file_->require_whole();
   const std::string& path = file_->path();
-  if (file_->status().size_bytes >> page_shift_ < page_limit_) {
-    throw Error(ErrorCode::ERR_TRUNCATED, path + " was cut short while it was open")
-        .with_path(path);
-  }
   throw Error(ErrorCode::ERR_IO, "a page of " + path + " could not be read").with_path(path);
 }
 

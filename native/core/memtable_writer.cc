@@ -76,6 +76,17 @@ void require_bucket(const ViewAt& view, const BucketPath& parent, Bytes name) {
   if (kind == NameKind::kValue) throw_incompatible(name, "a bucket");
 }
 
+bool does_not_apply(const Error& error) {
+  switch (error.code()) {
+    case ErrorCode::ERR_INCOMPATIBLE_VALUE:
+    case ErrorCode::ERR_BUCKET_EXISTS:
+    case ErrorCode::ERR_BUCKET_NOT_FOUND:
+      return true;
+    default:
+      return false;
+  }
+}
+
 void MemtableWriter::apply(const Op& op, Seq seq, Seq pinned, bool check, bool& changed) {
   switch (op.kind) {
     case OpKind::kPut: {

@@ -28,6 +28,9 @@ void require_missing(const ViewAt& view, const BucketPath& parent,
 void require_bucket(const ViewAt& view, const BucketPath& parent,
                     Bytes name);  // ERR_BUCKET_NOT_FOUND
 
+// Whether the error says that an operation does not apply, and not that it could not be found out.
+bool does_not_apply(const Error& error);
+
 class MemtableWriter {
  public:
   // `view.layers[0]` is `target`, which is written; decisions are made by what is visible at

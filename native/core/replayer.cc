@@ -18,16 +18,10 @@ void apply_transaction(const View& view, Memtable& memtable, Seq seq, Bytes body
     try {
       writer.apply(op, seq, 0, true, changed);
     } catch (const Error& error) {
-      switch (error.code()) {
-        case ErrorCode::ERR_INCOMPATIBLE_VALUE:
-        case ErrorCode::ERR_BUCKET_EXISTS:
-        case ErrorCode::ERR_BUCKET_NOT_FOUND:
-          throw Error(ErrorCode::ERR_JOURNAL_CORRUPT,
-                      "transaction " + std::to_string(seq) +
-                          " of the journal does not fit the file: " + error.what());
-        default:
-          throw;
-      }
+      if (!does_not_apply(error)) throw;
+      throw Error(ErrorCode::ERR_JOURNAL_CORRUPT,
+                  "transaction " + std::to_string(seq) +
+                      " of the journal does not fit the file: " + error.what());
     }
   }
 }

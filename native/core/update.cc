@@ -214,14 +214,8 @@ bool Update::still_applies() const {
   try {
     while (reader.next(op)) writer.apply(op, store_->last_seq(), 0, true, changed);
   } catch (const Error& error) {
-    switch (error.code()) {
-      case ErrorCode::ERR_INCOMPATIBLE_VALUE:
-      case ErrorCode::ERR_BUCKET_EXISTS:
-      case ErrorCode::ERR_BUCKET_NOT_FOUND:
-        return false;
-      default:
-        throw;
-    }
+    if (!does_not_apply(error)) throw;
+    return false;
   }
   return true;
 }

@@ -153,9 +153,7 @@ void BucketMerge::add_old(Position& leaf) {
   const PageView& page = leaf.page;
   const uint32_t index = leaf.index++;
   const LeafEntry entry{page.key(index), page.value(index), page.is_bucket(index)};
-  // Entries that share their bytes could make one page as large as the disk.
-  leaf.bytes += entry.size();
-  if (leaf.bytes > page.run_size()) throw_corrupt(page.id(), "its entries overlap");
+  count_entry(page, entry, leaf.bytes);
   if (entry.is_bucket && !is_root_) tx_.saw_nested_bucket();
   builder_.add(entry);
 }

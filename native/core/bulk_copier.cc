@@ -24,7 +24,7 @@ class Copier {
   struct Position {
     PageView page;
     uint32_t index = 0;
-    size_t bytes = 0;  // of the entries before index
+    uint64_t bytes = 0;  // of the entries before index
   };
   struct Frame {
     explicit Frame(WriteTx& tx) : builder(tx) {}
@@ -108,9 +108,7 @@ bool Copier::copy_leaf(Frame& frame, Position& leaf) {
   while (leaf.index < page.count()) {
     const uint32_t index = leaf.index++;
     const LeafEntry entry{page.key(index), page.value(index), page.is_bucket(index)};
-    // Entries that share their bytes could make the copy of a hostile file as large as the disk.
-    leaf.bytes += entry.size();
-    if (leaf.bytes > page.run_size()) throw_corrupt(page.id(), "its entries overlap");
+    count_entry(page, entry, leaf.bytes);
     if (entry.is_bucket) {
       if (depth_ > 1) tx_.saw_nested_bucket();
       report(leaf.index - begin);

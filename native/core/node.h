@@ -25,6 +25,15 @@ struct BranchEntry {
   size_t size() const { return kElementSize + key.size(); }
 };
 
+// Counts an entry that is taken over from `page` into `bytes`, the sum of those before it. Throws
+// ERR_CORRUPT when that is more than the page has: entries that share their bytes could make one
+// page, or the copy of a hostile file, as large as the disk.
+template <typename Entry>
+void count_entry(const PageView& page, const Entry& entry, uint64_t& bytes) {
+  bytes += entry.size();
+  if (bytes > page.run_size()) throw_corrupt(page.id(), "its entries overlap");
+}
+
 // Bytes of the run that holds a header and `entry_bytes` of entries: whole pages.
 constexpr size_t run_bytes_for(size_t entry_bytes, uint32_t page_size) {
   return (kPageHeaderSize + entry_bytes + page_size - 1) / page_size * page_size;

@@ -96,11 +96,10 @@ bool TreeBuilder::is_underfull(const Run<Entry>& run) const {
 template <typename Entry>
 void TreeBuilder::add_page_entries(Run<Entry>& run, const PageView& page, bool in_front) {
   std::vector<Entry> entries;
-  size_t bytes = 0;
+  uint64_t bytes = 0;
   for (uint32_t i = 0; i < page.count(); ++i) {
     entries.push_back(entry_at(page, i, static_cast<const Entry*>(nullptr)));
-    bytes += entries.back().size();
-    if (bytes > page.run_size()) throw_corrupt(page.id(), "its entries overlap");
+    count_entry(page, entries.back(), bytes);
     run.bytes += weight(entries.back());
   }
   run.entries.insert(in_front ? run.entries.begin() : run.entries.end(), entries.begin(),

@@ -225,8 +225,10 @@ void PageFile::require_whole() const {
 }
 
 void PageFile::revoke() {
-  if (!has_name()) file_->write(0, std::string(2 * size_t{page_size_}, '\0'));
+  if (!has_name()) zero_metas();
 }
+
+void PageFile::zero_metas() { file_->write(0, std::string(2 * size_t{page_size_}, '\0')); }
 
 void PageFile::retire(Pacer& pacer) {
   HOTBOLT_ASSERT(!read_only_ && readers_.count() == 0);
@@ -237,7 +239,7 @@ void PageFile::retire(Pacer& pacer) {
   }
   if (has_name()) return;
   if (!poisoned_) {
-    revoke();
+    zero_metas();
     file_->sync_data();
   }
   empty_in_steps(pacer);

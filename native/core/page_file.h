@@ -181,6 +181,7 @@ class PageFile : public std::enable_shared_from_this<PageFile> {
   void hold_back_fallback(const std::vector<uint64_t>& free_ids);
   void count_pages();
   bool has_name() const { return file_->status().link_count > 0; }
+  void zero_metas();
   void empty_in_steps(class Pacer& pacer);
 
   FileSystem& files_;

@@ -14,11 +14,8 @@ void commit_pages(PageFile& file, PageSink& sink, Meta& meta) {
     file.file().sync_data();
     file.freelist().commit();
     file.publish(meta);
-  } catch (const Error& error) {
-    file.poison(error);
-    throw;
-  } catch (const std::exception&) {
-    file.poison(Error(ErrorCode::ERR_OUT_OF_MEMORY));  // nothing else is thrown here
+  } catch (...) {
+    file.poison(current_error());
     throw;
   }
 }

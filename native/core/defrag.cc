@@ -125,11 +125,8 @@ void Defrag::publish() {
   try {
     target_->set_path(store_->path_);
     store_->journal_->sync_directory();
-  } catch (const Error& error) {
-    store_->poison(error);
-    throw;
-  } catch (const std::bad_alloc&) {
-    store_->poison(Error(ErrorCode::ERR_OUT_OF_MEMORY));
+  } catch (...) {
+    store_->poison(current_error());
     throw;
   }
   try {

@@ -108,6 +108,12 @@ class Error : public std::exception {
   std::optional<uint64_t> page_;
 };
 
+// The same error, without its sentence when there is no memory for that.
+Error copy_of(const Error& error) noexcept;
+
+// The current exception as an Error. Only inside a catch block.
+Error current_error();
+
 [[noreturn]] void fail_assertion(const char* condition, const char* file, int line);
 
 // A broken invariant throws ERR_INTERNAL, which poisons the store; it never ends the host process.

@@ -222,14 +222,10 @@ bool Journal::write_and_sync(bool force, Seq last) {
       synced_seq_ = last;
     }
     return true;
-  } catch (const Error& error) {
-    fail(error);
-  } catch (const std::bad_alloc&) {
-    fail(Error(ErrorCode::ERR_OUT_OF_MEMORY));
-  } catch (const std::exception& error) {
-    fail(Error(ErrorCode::ERR_INTERNAL, error.what()));
+  } catch (...) {
+    fail(current_error());
+    return false;
   }
-  return false;
 }
 
 void Journal::chain_frames() {

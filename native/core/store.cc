@@ -181,11 +181,8 @@ template <typename Change>
 void Store::change_memtable(Change&& change) {
   try {
     change();
-  } catch (const Error& error) {
-    poison(error);
-    throw;
-  } catch (const std::bad_alloc&) {
-    poison(Error(ErrorCode::ERR_OUT_OF_MEMORY));
+  } catch (...) {
+    poison(current_error());
     throw;
   }
 }
@@ -353,13 +350,7 @@ Seq Store::covered_seq() const {
 
 void Store::poison(const Error& cause) noexcept {
   std::lock_guard lock(mutex_);
-  if (!cause_) {
-    try {
-      cause_ = cause;
-    } catch (const std::bad_alloc&) {
-      cause_ = Error(cause.code());
-    }
-  }
+  if (!cause_) cause_ = copy_of(cause);
   poisoned_ = true;
 }
 

@@ -254,7 +254,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'writes on after a failed sync of the page file',
     file: 'native/core/commit.cc',
-    find: `    file.poison(error);
+    find: `    file.poison(current_error());
 `,
     replace: '',
     caughtBy: failingCall,

@@ -275,6 +275,11 @@ JournalDirectory list_journal(FileSystem& files, const std::string& database_pat
   return result;
 }
 
+void remove_journal(FileSystem& files, const JournalDirectory& journal) {
+  for (const std::string& path : journal.unusable) files.remove(path);
+  for (const JournalSegment& segment : journal.segments) files.remove(segment.path);
+}
+
 JournalEnd read_journal(FileSystem& files, const std::vector<JournalSegment>& segments, Seq covered,
                         Seq until, const std::function<void(Seq, Bytes)>& visit) {
   return JournalScan(files, segments, covered, until, visit).run();

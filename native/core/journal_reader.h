@@ -124,6 +124,10 @@ struct JournalDirectory {
 };
 JournalDirectory list_journal(FileSystem& files, const std::string& database_path);
 
+// Removes them all; not synced. Segments oldest first: what a crash leaves is a chain's end, which
+// the page file covers.
+void remove_journal(FileSystem& files, const JournalDirectory& journal);
+
 struct JournalEnd {
   Seq last_seq = 0;     // of the last frame of the chain; `covered` when there is none newer
   uint64_t frames = 0;  // visited

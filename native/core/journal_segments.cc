@@ -292,15 +292,13 @@ std::vector<std::string> JournalSegments::paths() const {
   return paths;
 }
 
-// Oldest first: what a crash leaves is a chain's end, which the page file covers. By their names,
-// because a file whose preparing or recycling failed is in no list.
+// By their names, because a file whose preparing or recycling failed is in no list.
 void JournalSegments::remove_all() {
   full_.clear();
   current_ = nullptr;
   prepared_.clear();
   const JournalDirectory all = list_journal(files_, path_);
-  for (const std::string& path : all.unusable) files_.remove(path);
-  for (const JournalSegment& segment : all.segments) files_.remove(segment.path);
+  remove_journal(files_, all);
   if (!all.unusable.empty() || !all.segments.empty()) sync_directory();
 }
 

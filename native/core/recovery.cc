@@ -98,8 +98,7 @@ void Recovery::run(Store& store) {
     // Nothing was replayed, because the newest meta covers all; but was that ever synced?
     const bool covers_all = meta.mark && store.last_seq_ == covered;
     if (!journal.segments.empty() && covers_all) store.file_->rewrite_meta();
-    for (const std::string& path : journal.unusable) files.remove(path);
-    for (const JournalSegment& segment : journal.segments) files.remove(segment.path);
+    remove_journal(files, journal);
     if (!journal.segments.empty()) files.sync_directory(directory_of(store.path_));
   }
 

@@ -4,7 +4,6 @@ import { copyFile, readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { HotboltError, open, type Database } from '../../lib/index.ts'
-import type { PausePoint } from '../../lib/options.ts'
 import { copyAsCrashed } from '../support/crashed.ts'
 import { hashOf } from '../support/model.ts'
 import { flipByte, metaOffset, readMetas } from '../support/page-file.ts'
@@ -17,22 +16,11 @@ import {
   inDirectory,
   leftovers,
   openFilesIn,
+  pausePoints,
   smallPages,
   verifyFile,
   withDatabase,
 } from '../support/with-database.ts'
-
-const points: PausePoint[] = [
-  'before-copy',
-  'copy-started',
-  'after-copy',
-  'round',
-  'before-publish',
-  'after-publish',
-  'before-install',
-  'after-install',
-  'before-clean',
-]
 
 async function fill(db: Database, count: number, bytes = 50): Promise<void> {
   for (let n = 0; n < count; n++) void db.bucket('b').put(`k${n}`, Buffer.alloc(bytes, `${n} `))
@@ -73,32 +61,34 @@ describe('defragmentations that ended badly', () => {
     }, smallPages),
   )
 
-  test.each(points)('etcd #14685: a crash at %s replays nothing twice and skips nothing', (point) =>
-    withDatabase(async ({ db, directory }) => {
-      await fill(db, 100)
-      const count = (): Promise<void> =>
-        db.update((tx) => {
-          const counters = tx.bucket('counters', { value: 'utf8' })
-          counters.put('n', String(Number(counters.get('n') ?? 0) + 1))
-          counters.nextSequence()
-          tx.createBucket(`generation ${counters.get('n')}`)
-        })
-      for (let n = 0; n < 5; n++) await count()
-      const held = holdDefragAt(db, point)
-      await held.reached
-      for (let n = 0; n < 5; n++) await count()
-      const path = await copyAsCrashed(db, join(directory, 'crashed'))
-      const [hash, { lastSeq }] = [await db.hash(), db.stats()]
-      held.release()
-      await held.report
-      const crashed = await open(path)
-      expect(await crashed.hash()).toBe(hash)
-      expect(crashed.stats().lastSeq).toBe(lastSeq)
-      expect(crashed.bucket('counters', { value: 'utf8' }).get('n')).toBe('10')
-      expect(crashed.bucket('counters').sequence).toBe(10n)
-      await crashed.close()
-      await verifyFile(path, hash)
-    }, smallPages)(),
+  test.each(pausePoints)(
+    'etcd #14685: a crash at %s replays nothing twice and skips nothing',
+    (point) =>
+      withDatabase(async ({ db, directory }) => {
+        await fill(db, 100)
+        const count = (): Promise<void> =>
+          db.update((tx) => {
+            const counters = tx.bucket('counters', { value: 'utf8' })
+            counters.put('n', String(Number(counters.get('n') ?? 0) + 1))
+            counters.nextSequence()
+            tx.createBucket(`generation ${counters.get('n')}`)
+          })
+        for (let n = 0; n < 5; n++) await count()
+        const held = holdDefragAt(db, point)
+        await held.reached
+        for (let n = 0; n < 5; n++) await count()
+        const path = await copyAsCrashed(db, join(directory, 'crashed'))
+        const [hash, { lastSeq }] = [await db.hash(), db.stats()]
+        held.release()
+        await held.report
+        const crashed = await open(path)
+        expect(await crashed.hash()).toBe(hash)
+        expect(crashed.stats().lastSeq).toBe(lastSeq)
+        expect(crashed.bucket('counters', { value: 'utf8' }).get('n')).toBe('10')
+        expect(crashed.bucket('counters').sequence).toBe(10n)
+        await crashed.close()
+        await verifyFile(path, hash)
+      }, smallPages)(),
   )
 })
 

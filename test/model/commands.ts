@@ -3,9 +3,15 @@
 import fc, { type Arbitrary, type AsyncCommand } from 'fast-check'
 import { expect } from 'vitest'
 import type { Bytes, RangeOptions, Snapshot } from '../../lib/index.ts'
-import type { PausePoint } from '../../lib/options.ts'
 import { hashOf, fromText, type Model } from '../support/model.ts'
-import { bucketAt, codeOf, holdDefragAt, refusalOf } from '../support/with-database.ts'
+import {
+  bucketAt,
+  codeOf,
+  holdDefragAt,
+  pausePoints,
+  pointsBeforeRename,
+  refusalOf,
+} from '../support/with-database.ts'
 import type { TestDatabase } from '../support/with-database.ts'
 import { applyTo, applyToModel, describeOperation } from '../support/operations.ts'
 import type { Operation } from '../support/operations.ts'
@@ -247,19 +253,6 @@ const maintain = fc.constantFrom(
   }),
 )
 
-const pausePoints: readonly PausePoint[] = [
-  'before-copy',
-  'copy-started',
-  'after-copy',
-  'round',
-  'before-publish',
-  'after-publish',
-  'before-install',
-  'after-install',
-  'before-clean',
-]
-const pointOfNoReturn = pausePoints.indexOf('after-publish')
-
 const defrag = fc
   .record({
     point: fc.constantFrom(...pausePoints),
@@ -281,8 +274,8 @@ const defrag = fc
           if (abort) abortion.abort()
           held.release()
           const code = await codeOf(() => held.report)
-          const tooLate = pausePoints.indexOf(point) >= pointOfNoReturn
-          expect(code).toBe(abort && !tooLate ? 'ERR_ABORTED' : undefined)
+          const isAborted = abort && pointsBeforeRename.includes(point)
+          expect(code).toBe(isAborted ? 'ERR_ABORTED' : undefined)
           expect(await real.db.hash()).toBe(expected.model.hash())
         },
       ),

@@ -11,7 +11,7 @@ import { open } from '../../lib/index.ts'
 import { repositoryRoot } from '../oracle/root.ts'
 import { Child, type Exit } from '../support/child.ts'
 import { isLong } from '../support/property.ts'
-import { inDirectory, leftovers, verifyFile } from '../support/with-database.ts'
+import { inDirectory, leftovers, pausePoints, verifyFile } from '../support/with-database.ts'
 
 const repeats = Number(process.env['HOTBOLT_EXIT_REPEATS'] ?? (isLong ? 50 : 1))
 
@@ -37,9 +37,6 @@ const exits: Record<string, { readonly end: Exit; readonly settles: boolean }> =
   'worker-terminate': { end: exited(0), settles: false },
 }
 
-const held = ['before-copy', 'copy-started', 'after-copy', 'round', 'before-publish']
-const heldAfter = ['after-publish', 'before-install', 'after-install', 'before-clean']
-
 const calm = ['idle', 'snapshot', 'snapshot of a replaced file', 'iterator', 'waiting long']
 const busy = [
   'put',
@@ -55,7 +52,7 @@ const background = ['checkpoint', 'check', 'hash', 'defrag']
 const states = calm.concat(
   busy,
   background,
-  [...held, ...heldAfter].map((point) => `held ${point}`),
+  pausePoints.map((point) => `held ${point}`),
 )
 
 /** Waits for as long as it was told to: for a lock, or behind an update. */

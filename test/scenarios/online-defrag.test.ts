@@ -14,25 +14,13 @@ import {
   codeOf,
   defragWith,
   holdDefragAt,
+  pausePoints,
+  pointsAfterRename,
+  pointsBeforeRename,
   smallPages,
   withDatabase,
 } from '../support/with-database.ts'
 import { hasTool, testIf } from '../support/tools.ts'
-
-const beforeTheSwitch: PausePoint[] = [
-  'before-copy',
-  'copy-started',
-  'after-copy',
-  'round',
-  'before-publish',
-]
-const afterTheRename: PausePoint[] = [
-  'after-publish',
-  'before-install',
-  'after-install',
-  'before-clean',
-]
-const everywhere: PausePoint[] = [...beforeTheSwitch, ...afterTheRename]
 
 /** A database and its model, written together. */
 class Pair {
@@ -90,7 +78,7 @@ function withPair(run: (pair: Pair, path: string) => Promise<void>, options = sm
 const temporaryFiles = async (path: string): Promise<string[]> =>
   (await readdir(join(path, '..'))).filter((name) => name.includes('-defrag-'))
 
-describe.each(everywhere)('while the defragmentation stands at %s', (point) => {
+describe.each(pausePoints)('while the defragmentation stands at %s', (point) => {
   test(
     'ConcurrentWrites: every put survives, and is acknowledged before it goes on',
     withPair(async (pair) => {
@@ -641,7 +629,7 @@ describe('the file', () => {
 })
 
 describe('cancelling', () => {
-  test.each(beforeTheSwitch)('at %s leaves the database as it was, serving', (point) =>
+  test.each(pointsBeforeRename)('at %s leaves the database as it was, serving', (point) =>
     withPair(async (pair, path) => {
       await pair.fill(500)
       const inode = (await stat(path)).ino
@@ -665,7 +653,7 @@ describe('cancelling', () => {
     })(),
   )
 
-  test.each(afterTheRename)('at %s comes too late', (point) =>
+  test.each(pointsAfterRename)('at %s comes too late', (point) =>
     withPair(async (pair) => {
       await pair.fill(200)
       const abortion = new AbortController()
@@ -711,7 +699,7 @@ describe('cancelling', () => {
       await pair.fill(100)
       for (let n = 0; n < 100; n++) {
         const abortion = new AbortController()
-        const held = holdDefragAt(pair.db, beforeTheSwitch[n % beforeTheSwitch.length]!, {
+        const held = holdDefragAt(pair.db, pointsBeforeRename[n % pointsBeforeRename.length]!, {
           signal: abortion.signal,
         })
         await held.reached

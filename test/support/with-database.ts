@@ -163,6 +163,23 @@ export function bucketAt(db: Database, path: Path): Bucket {
   return bucket
 }
 
+/** Where a defragmentation can be held, in order, while it may still be aborted... */
+export const pointsBeforeRename: readonly PausePoint[] = [
+  'before-copy',
+  'copy-started',
+  'after-copy',
+  'round',
+  'before-publish',
+]
+/** ... and when the new file has its name. */
+export const pointsAfterRename: readonly PausePoint[] = [
+  'after-publish',
+  'before-install',
+  'after-install',
+  'before-clean',
+]
+export const pausePoints: readonly PausePoint[] = [...pointsBeforeRename, ...pointsAfterRename]
+
 /** The releases of the defragmentations that stand still. */
 const held = new Set<() => void>()
 

@@ -5,7 +5,6 @@ import { appendFile, copyFile, readFile, stat, truncate, writeFile } from 'node:
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { open } from '../../lib/index.ts'
-import { runChild } from '../support/child.ts'
 import { pagesInUse } from '../support/pages.ts'
 import { expectRefusal } from '../support/refusal.ts'
 import { testIf } from '../support/tools.ts'
@@ -18,6 +17,7 @@ import {
   verifyFile,
   withDatabase,
 } from '../support/with-database.ts'
+import { endThreads } from './threads.ts'
 
 describe('closing over open iterators', () => {
   testIf(
@@ -84,8 +84,7 @@ describe('threads that end', () => {
     inDirectory(async (directory) => {
       // The process's main thread never loads the addon: it goes with the last thread that did.
       const path = join(directory, 'data.db')
-      const lines = await runChild('ledger', ['threads', path, 'leaking', '10'])
-      expect(lines).toEqual(Array(10).fill('ended'))
+      await endThreads(path, 'leaking', 10)
       const db = await open(path)
       expect(db.bucket('b').get('k')?.length).toBe(100_000)
       await db.close()
@@ -95,8 +94,7 @@ describe('threads that end', () => {
   test('node-sqlite3 #1666: a thread that is busy in native code can be terminated', () =>
     inDirectory(async (directory) => {
       const path = join(directory, 'data.db')
-      const lines = await runChild('ledger', ['threads', path, 'counting', '10', 'terminate'])
-      expect(lines).toEqual(Array(10).fill('ended'))
+      await endThreads(path, 'counting', 10, 'terminate')
       await (await open(path)).close()
       await verifyFile(path)
     }))
@@ -104,8 +102,7 @@ describe('threads that end', () => {
   test('Node #55706: acknowledgements on their way to a thread that ends are dropped', () =>
     inDirectory(async (directory) => {
       const path = join(directory, 'data.db')
-      const lines = await runChild('ledger', ['threads', path, 'exiting', '20'])
-      expect(lines).toEqual(Array(20).fill('ended'))
+      await endThreads(path, 'exiting', 20)
       const db = await open(path)
       expect(db.bucket('b').count()).toBeGreaterThanOrEqual(500)
       await db.close()

@@ -27,6 +27,7 @@ import {
   verifyFile,
   withDatabase,
 } from '../support/with-database.ts'
+import { endThreads } from './threads.ts'
 
 interface Limited {
   readonly acknowledged: number
@@ -85,8 +86,7 @@ describe('threads', () => {
   test('parcel #7702: a thread that is terminated with flushes pending ends cleanly', () =>
     inDirectory(async (directory) => {
       const path = join(directory, 'data.db')
-      const lines = await runChild('ledger', ['threads', path, 'writing', '15', 'terminate'])
-      expect(lines).toEqual(Array(15).fill('ended'))
+      await endThreads(path, 'writing', 15, 'terminate')
       const db = await open(path)
       expect(db.bucket('b').count()).toBeGreaterThanOrEqual(50)
       await db.close()
@@ -96,16 +96,14 @@ describe('threads', () => {
   test('lmdb-js #200: an error thrown while its thread is terminated ends no process', () =>
     inDirectory(async (directory) => {
       const path = join(directory, 'data.db')
-      const lines = await runChild('ledger', ['threads', path, 'throwing', '15', 'terminate'])
-      expect(lines).toEqual(Array(15).fill('ended'))
+      await endThreads(path, 'throwing', 15, 'terminate')
       await verifyFile(path)
     }))
 
   test('lmdb-js #67: the addon loads again, in threads and as a second copy, and locks hold', () =>
     inDirectory(async (directory) => {
       const path = join(directory, 'data.db')
-      const lines = await runChild('ledger', ['threads', path, 'exiting', '5'])
-      expect(lines.length).toBe(5)
+      await endThreads(path, 'exiting', 5)
       const db = await open(path)
       const addon = join(root, 'build/Release/hotbolt.node')
       const copy = join(directory, 'copy.node')

@@ -7,7 +7,7 @@ import { basename, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { turnOfEventLoop } from '../../lib/database/range.ts'
 import { open } from '../../lib/index.ts'
-import { runChild, startThread } from '../support/child.ts'
+import { startThread } from '../support/child.ts'
 import { copyAsCrashed } from '../support/crashed.ts'
 import { hashOf } from '../support/model.ts'
 import { expectRefusal } from '../support/refusal.ts'
@@ -21,6 +21,7 @@ import {
   verifyFile,
   withDatabase,
 } from '../support/with-database.ts'
+import { endThreads } from './threads.ts'
 
 describe('threads that end', () => {
   test(
@@ -97,8 +98,7 @@ describe('threads that end', () => {
   test('rocksdb-js #665: a thread may end inside an event of its own database', () =>
     inDirectory(async (directory) => {
       const path = join(directory, 'data.db')
-      const lines = await runChild('ledger', ['threads', path, 'defragmenting', '10'])
-      expect(lines).toEqual(Array(10).fill('ended'))
+      await endThreads(path, 'defragmenting', 10)
       const db = await open(path)
       expect(leftovers(path).filter((name) => name.includes('-defrag-'))).toEqual([])
       expect(db.bucket('b').count()).toBeLessThanOrEqual(500)

@@ -27,6 +27,19 @@ async function fill(db: Database, count: number, bytes = 50): Promise<void> {
   await db.checkpoint()
 }
 
+/** A filled database that is closed again: its file, what lies in it, and its hash. */
+async function makeClosed(
+  directory: string,
+  count: number,
+): Promise<{ path: string; good: Buffer; hash: string }> {
+  const path = join(directory, 'data.db')
+  const db = await open(path, smallPages)
+  await fill(db, count)
+  const hash = await db.hash()
+  await db.close()
+  return { path, good: await readFile(path), hash }
+}
+
 describe('defragmentations that ended badly', () => {
   test(
     'etcd #11613: an orphaned temporary file is never adopted',
@@ -124,11 +137,7 @@ describe('files that were damaged', () => {
 
   test('bbolt #701: branches that lead in circles under valid metas end every walk', () =>
     inDirectory(async (directory) => {
-      const path = join(directory, 'data.db')
-      const db = await open(path, smallPages)
-      await fill(db, 2000)
-      await db.close()
-      const good = await readFile(path)
+      const { path, good } = await makeClosed(directory, 2000)
       const branches = pagesInUse(good).filter((page) => page.isBranch)
       expect(branches.length).toBeGreaterThan(3)
       for (const { id, elements } of branches.slice(0, 4)) {
@@ -182,11 +191,7 @@ describe('files that were damaged', () => {
 
   test('bbolt #576: no header or element that lies reaches beyond its page', () =>
     inDirectory(async (directory) => {
-      const path = join(directory, 'data.db')
-      const db = await open(path, smallPages)
-      await fill(db, 300)
-      await db.close()
-      const good = await readFile(path)
+      const { path, good } = await makeClosed(directory, 300)
       const pages = pagesInUse(good)
       const victims = [pages[0]!, pages.find((page) => page.isBranch)!, pages.at(-1)!]
       for (const { offset, elements } of victims) {
@@ -219,12 +224,7 @@ describe('files that were damaged', () => {
 
   test('bbolt #562: a file whose growth was lost is refused, at every sector of it', () =>
     inDirectory(async (directory) => {
-      const path = join(directory, 'data.db')
-      const db = await open(path, smallPages)
-      await fill(db, 700)
-      const hash = await db.hash()
-      await db.close()
-      const good = await readFile(path)
+      const { path, good, hash } = await makeClosed(directory, 700)
       expect(good.length).toBeGreaterThan(48 << 10)
       for (let length = 512; length <= good.length; length += 512) {
         await writeFile(path, good.subarray(0, length))
@@ -344,11 +344,7 @@ describe('free pages', () => {
 describe('opening and closing that fails', () => {
   test('bbolt #439: whatever fails in open or close, the lock is released', () =>
     inDirectory(async (directory) => {
-      const path = join(directory, 'data.db')
-      const db = await open(path, smallPages)
-      await fill(db, 300)
-      await db.close()
-      const good = await readFile(path)
+      const { path, good } = await makeClosed(directory, 300)
       // Opened, and refused half-way: by its metas, then by its freelist when it is written.
       const damaged = [good.subarray(0, 3000), Buffer.alloc(9000), Buffer.from(good)]
       const metas = await readMetas(path)
@@ -372,11 +368,7 @@ describe('opening and closing that fails', () => {
 
   test('bbolt #439: a close that cannot commit releases its file and keeps its journal', () =>
     inDirectory(async (directory) => {
-      const path = join(directory, 'data.db')
-      const db = await open(path, smallPages)
-      await fill(db, 300)
-      await db.close()
-      const good = await readFile(path)
+      const { path, good } = await makeClosed(directory, 300)
       const again = await open(path)
       await again.bucket('b').put('k1', 'acknowledged')
       const hash = await again.hash()

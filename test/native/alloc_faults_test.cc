@@ -18,16 +18,6 @@ bool promised(ErrorCode code) {
          code == ErrorCode::ERR_ABORTED;
 }
 
-std::string judge_use(Session& session) {
-  session.put("usable", "k", "v");
-  session.wait();
-  if (session.acknowledged() != session.started()) return "no longer acknowledges";
-  session.checkpoint();
-  session.check();
-  if (content_of(*session.store()) != session.content_at(session.started())) return "differs";
-  return "";
-}
-
 struct Outcome {
   bool failed = false;
   std::string wrong;
@@ -48,10 +38,7 @@ Outcome run(const Scenario& scenario, const Beginning& beginning, uint64_t n, bo
     fault.armed = false;
     content_of(*session.store());  // poisoned or not, it can be read
     if (session.store()->poisoned() || session.is_read_only()) return;
-    const size_t errors = session.errors().size();
-    wrong = judge_use(session);
-    if (wrong.empty() && session.errors().size() > errors)
-      wrong = std::string("unusable: ") + error_name(session.errors().back());
+    wrong = session.judge_use();
   });
   fault.arm(n, persistent);
   scenario.run(session);

@@ -244,6 +244,8 @@ class Session {
   // Opens what is left; "" or what is wrong with it. `acknowledged` transactions must be there.
   // Unless that was a power cut already, what a power cut right after opening leaves is judged too.
   std::string judge(SimFileSystem& disk, Seq acknowledged, bool cut_again) const;
+  // Uses the open store, from which the fault is gone; "" or what is wrong with it.
+  std::string judge_use();
 
  private:
   static void put_into(Content& to, const std::string& prefix, const std::string& key,
@@ -289,6 +291,18 @@ class Session {
   std::vector<Change> changes_;  // by sequence number - 1
   std::vector<ErrorCode> errors_;
 };
+
+inline std::string Session::judge_use() {
+  const size_t errors_before = errors_.size();
+  put("usable", "k", "v");
+  wait();
+  if (acknowledged() != started()) return "no longer acknowledges";
+  checkpoint();
+  check();
+  if (content_of(*store_) != content_at(started())) return "differs";
+  if (errors_.size() == errors_before) return "";
+  return std::string("unusable: ") + error_name(errors_.back());
+}
 
 inline std::string Session::judge(SimFileSystem& disk, Seq acknowledged, bool cut_again) const {
   if (!disk.status(kSessionPath) && acknowledged == 0) return "";

@@ -76,17 +76,6 @@ std::string judge_names(const std::vector<FailedCall>& failed, SimFileSystem& di
   return "";
 }
 
-// The store is usable again when the fault is gone.
-std::string judge_use(Session& session) {
-  session.put("usable", "k", "v");
-  session.wait();
-  if (session.acknowledged() != session.started()) return "no longer acknowledges";
-  session.checkpoint();
-  session.check();
-  if (content_of(*session.store()) != session.content_at(session.started())) return "differs";
-  return "";
-}
-
 struct Outcome {
   bool failed = false;
   std::string wrong;
@@ -122,10 +111,7 @@ Outcome run(const Scenario& scenario, const Beginning& beginning, const Fault& f
     }
     if (wrong.empty() && !session.is_read_only()) wrong = judge_names(failed, *disk);
     if (!wrong.empty() || session.store()->poisoned() || session.is_read_only()) return;
-    const size_t errors = session.errors().size();
-    wrong = judge_use(session);
-    if (wrong.empty() && session.errors().size() > errors)
-      wrong = std::string("unusable: ") + error_name(session.errors().back());
+    wrong = session.judge_use();
   });
   scenario.run(session);
   files.heal();

@@ -6,7 +6,6 @@
 #include <chrono>
 
 #include "core/checksum.h"
-#include "core/defrag.h"
 #include "harness.h"
 #include "image.h"
 #include "targets/target.h"
@@ -88,24 +87,6 @@ void put(Store& store, const std::string& bucket, const std::string& key) {
   store.put(ref, key, "value");
 }
 
-void defragment(const std::shared_ptr<Store>& store) {
-  const auto defrag = std::make_shared<Defrag>(store, DefragOptions{});
-  try {
-    defrag->prepare();
-    defrag->pin();
-    defrag->copy();
-    CatchUp round = defrag->begin_catch_up();
-    defrag->run_catch_up(round);
-    defrag->publish();
-    defrag->install();
-    defrag->clean();
-  } catch (const Error&) {
-    defrag->abort();
-    defrag->release();
-    throw;
-  }
-}
-
 using Write = std::function<void(const std::shared_ptr<Store>&)>;
 
 class Meeting {
@@ -127,7 +108,7 @@ class Meeting {
         store->delete_bucket(ref);
       }
     });
-    write(defragment);
+    write([](const auto& store) { fuzz::defragment(store); });
     return std::move(met_);
   }
 

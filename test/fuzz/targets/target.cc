@@ -3,6 +3,8 @@
 
 #include <future>
 
+#include "core/defrag.h"
+
 namespace hotbolt::fuzz {
 
 namespace {
@@ -88,6 +90,27 @@ void close_written(std::shared_ptr<Store>& store) {
 }
 
 CheckReport check_store(Store& store) { return store.run_check(*store.view()->base->file()); }
+
+void defragment(const std::shared_ptr<Store>& store, const std::function<void()>& meanwhile) {
+  const auto defrag = std::make_shared<Defrag>(store, DefragOptions{});
+  try {
+    defrag->prepare();
+    defrag->pin();
+    defrag->copy();
+    CatchUp round = defrag->begin_catch_up();
+    meanwhile();
+    defrag->run_catch_up(round);
+    CatchUp last = defrag->begin_catch_up();
+    defrag->run_catch_up(last);
+    defrag->publish();
+    defrag->install();
+    defrag->clean();
+  } catch (const Error&) {
+    defrag->abort();
+    defrag->release();
+    throw;
+  }
+}
 
 Content content_of(const View& view, Seq seq) { return content_of(BucketView::root(view, seq), 0); }
 

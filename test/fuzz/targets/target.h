@@ -14,6 +14,7 @@
 // A new target is a function here, a line in target.cc, and a folder in ../corpus.
 #pragma once
 
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -92,6 +93,10 @@ void close_unwritten(std::shared_ptr<Store>& store);
 void close_written(std::shared_ptr<Store>& store);
 
 CheckReport check_store(Store& store);
+
+// The whole of it, on this thread; `meanwhile` runs while it catches up.
+void defragment(
+    const std::shared_ptr<Store>& store, const std::function<void()>& meanwhile = [] {});
 
 // Everything in a bucket.
 struct Content {

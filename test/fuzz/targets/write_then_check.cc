@@ -3,7 +3,6 @@
 // afterwards and holds what the model says; of any other file nothing is asked but errors.
 #include <algorithm>
 
-#include "core/defrag.h"
 #include "core/update.h"
 #include "target.h"
 
@@ -301,24 +300,7 @@ class Writing {
   }
 
   void defrag() {
-    const auto defrag = std::make_shared<Defrag>(store_, DefragOptions{});
-    try {
-      defrag->prepare();
-      defrag->pin();
-      defrag->copy();
-      CatchUp round = defrag->begin_catch_up();
-      guarded([&] { put(); });
-      defrag->run_catch_up(round);
-      CatchUp last = defrag->begin_catch_up();
-      defrag->run_catch_up(last);
-      defrag->publish();
-      defrag->install();
-      defrag->clean();
-    } catch (const Error&) {
-      defrag->abort();
-      defrag->release();
-      throw;
-    }
+    defragment(store_, [&] { guarded([&] { put(); }); });
     if (is_sound_) compare();
   }
 

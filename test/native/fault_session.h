@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <future>
 
+#include "acknowledgements.h"
 #include "core/defrag.h"
 #include "core/store.h"
 #include "core/update.h"
@@ -37,41 +38,6 @@ inline Content content_of(const Store& store) {
   add_content(BucketView::root(*store.view(), kSeqMax), "", content);
   return content;
 }
-
-class Acknowledgements : public StoreListener {
- public:
-  void on_durable(Seq seq, Seq) noexcept override {
-    std::lock_guard lock(mutex_);
-    durable_ = std::max(durable_.load(), seq);
-    changed_.notify_all();
-  }
-  void on_failure(const Error&) noexcept override {
-    std::lock_guard lock(mutex_);
-    failed_ = true;
-    changed_.notify_all();
-  }
-  void wait(Seq seq) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return durable_ >= seq || failed_; });
-  }
-  // False: nothing has failed in good time.
-  bool wait_for_failure() {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return failed_.load(); });
-  }
-  Seq durable() const { return durable_; }
-  // Another store takes over; what it was opened with is durable.
-  void restart(Seq seq) {
-    failed_ = false;
-    durable_ = seq;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::atomic<Seq> durable_{0};
-  std::atomic<bool> failed_{false};
-};
 
 inline StoreOptions session_options() {
   StoreOptions options;

@@ -7,15 +7,14 @@
 // to do: a run that settles after every step makes the same calls each time.
 #pragma once
 
-#include <condition_variable>
 #include <functional>
 #include <future>
 #include <map>
-#include <mutex>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "acknowledgements.h"
 #include "core/defrag.h"
 #include "core/store.h"
 #include "core/update.h"
@@ -81,54 +80,18 @@ inline uint64_t fingerprint(const ModelBucket& bucket) {
 
 // Tells a trace what was promised to survive a power cut, if there is one: what was acknowledged
 // when every acknowledgement waits for its sync, else what was synced.
-class Listener : public StoreListener {
+class Listener : public Acknowledgements {
  public:
   explicit Listener(Trace* trace = nullptr, SyncMode sync = SyncMode::kAlways)
       : trace_(trace), acknowledges_synced_(sync == SyncMode::kAlways) {}
   void on_durable(Seq seq, Seq synced) noexcept override {
     if (trace_ != nullptr) trace_->acknowledged(acknowledges_synced_ ? seq : synced);
-    {
-      std::lock_guard lock(mutex_);
-      durable_ = seq;
-      synced_ = synced;
-      calls_++;
-    }
-    changed_.notify_all();
-  }
-  void on_failure(const Error&) noexcept override {
-    {
-      std::lock_guard lock(mutex_);
-      failed_ = true;
-    }
-    changed_.notify_all();
-  }
-  void wait(Seq seq) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return durable_ >= seq || failed_; });
-  }
-  Seq durable() {
-    std::lock_guard lock(mutex_);
-    return durable_;
-  }
-  // The answer to a forced sync may come although everything was synced before it.
-  void wait_synced(Seq seq, uint64_t calls) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return (synced_ >= seq && calls_ >= calls) || failed_; });
-  }
-  uint64_t calls() const {
-    std::lock_guard lock(mutex_);
-    return calls_;
+    Acknowledgements::on_durable(seq, synced);
   }
 
  private:
   Trace* const trace_;
   const bool acknowledges_synced_;
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  Seq durable_ = 0;
-  Seq synced_ = 0;
-  uint64_t calls_ = 0;
-  bool failed_ = false;
 };
 
 inline StoreOptions small_options() {

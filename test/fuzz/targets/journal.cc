@@ -11,8 +11,8 @@
 //   byte 3       the number of the first segment
 //   bytes 4..15  reserved
 #include <algorithm>
-#include <condition_variable>
 
+#include "acknowledgements.h"
 #include "core/checksum.h"
 #include "core/journal_reader.h"
 #include "core/memtable_writer.h"
@@ -24,25 +24,6 @@ namespace {
 
 constexpr Seq kCovered = 3;
 constexpr Seq kTransactions = 24;
-
-class Durable : public StoreListener {
- public:
-  void on_durable(Seq seq, Seq) noexcept override {
-    std::lock_guard lock(mutex_);
-    seq_ = seq;
-    changed_.notify_all();
-  }
-  void on_failure(const Error&) noexcept override {}
-  void wait(Seq seq) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return seq_ >= seq; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  Seq seq_ = 0;
-};
 
 // Transactions of a new database, two to a group. Its id is the same every time.
 class Written {
@@ -80,7 +61,8 @@ class Written {
 
  private:
   MemoryFiles files_;
-  const std::shared_ptr<Durable> listener_ = std::make_shared<Durable>();
+  const std::shared_ptr<testing::Acknowledgements> listener_ =
+      std::make_shared<testing::Acknowledgements>();
   std::shared_ptr<Store> store_;
 };
 

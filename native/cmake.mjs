@@ -18,13 +18,17 @@ export function runStep(command, argv) {
   if (failed) throw run.error ?? new Error(`${command} failed`)
 }
 
-export function buildWithCmake(target, sanitizer) {
-  const folder = buildFolder(sanitizer)
+/** `definitions` other than the usual ones need a `folder` of their own. */
+export function buildWithCmake(
+  target,
+  sanitizer,
+  { folder = buildFolder(sanitizer), definitions = [] } = {},
+) {
   const prefix = nodePrefix()
-  const definitions = [
+  const usual = [
     `-DHOTBOLT_SANITIZE=${sanitizer}`,
     `-DHOTBOLT_NODE_HEADERS=${prefix === undefined ? '' : join(prefix, 'include/node')}`,
   ]
-  runStep('cmake', ['-S', 'native', '-B', folder, ...definitions])
+  runStep('cmake', ['-S', 'native', '-B', folder, ...usual, ...definitions])
   runStep('cmake', ['--build', folder, '--target', target, '-j', '2'])
 }

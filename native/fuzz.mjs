@@ -10,6 +10,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
+import { buildWithCmake, runStep } from './cmake.mjs'
 import { root } from './sources.mjs'
 
 const args = process.argv.slice(2)
@@ -23,21 +24,6 @@ const targets = named.length > 0 ? named : readdirSync(corpora).toSorted()
 const buildFolder = join(root, 'build/cmake-fuzz')
 const executable = join(buildFolder, 'hotbolt_fuzz')
 
-function step(command, argv, options = {}) {
-  const run = spawnSync(command, argv, { cwd: root, encoding: 'utf8', ...options })
-  if (run.status === 0) return
-  process.stderr.write(`${run.stdout ?? ''}${run.stderr ?? ''}${run.error?.message ?? ''}\n`)
-  process.stderr.write(`fuzz: ${command} failed\n`)
-  process.exit(1)
-}
-
-function build() {
-  const flags = ['-DCMAKE_CXX_COMPILER=clang++', '-DHOTBOLT_FUZZ=ON']
-  flags.push('-DHOTBOLT_SANITIZE=address,undefined')
-  step('cmake', ['-S', 'native', '-B', buildFolder, ...flags])
-  step('cmake', ['--build', buildFolder, '--target', 'hotbolt_fuzz', '-j', '2'])
-}
-
 // Stacks of allocations and a long quarantine cost more than half of the speed.
 const env = { ...process.env, ASAN_OPTIONS: 'malloc_context_size=1:quarantine_size_mb=8' }
 // Inputs are small, and so is what they may cost.
@@ -49,7 +35,7 @@ function fuzz(target) {
   const folder = join(root, 'build/fuzz', target)
   const found = join(folder, 'corpus')
   mkdirSync(found, { recursive: true })
-  step(executable, [`--target=${target}`, `--seeds=${found}`])
+  runStep(executable, [`--target=${target}`, `--seeds=${found}`])
   const corpus = join(corpora, target)
   const merges = args.includes('--merge')
   const limits = ['-timeout=10', '-rss_limit_mb=1024', '-malloc_limit_mb=256', '-detect_leaks=0']
@@ -76,6 +62,9 @@ function fuzz(target) {
   return false
 }
 
-build()
+buildWithCmake('hotbolt_fuzz', 'address,undefined', {
+  folder: buildFolder,
+  definitions: ['-DCMAKE_CXX_COMPILER=clang++', '-DHOTBOLT_FUZZ=ON'],
+})
 const results = targets.map((target) => fuzz(target))
 process.exit(results.every(Boolean) ? 0 : 1)

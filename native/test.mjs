@@ -1,8 +1,7 @@
 // Builds the core and its tests without Node and runs them:
 //   node native/test.mjs [--sanitize=address,undefined | --sanitize=thread] [filter...]
-// The last line of the output is
-// `N passed, N failed, N skipped`; the counts also go to build/native-tests.json, from which the
-// report at the end of `npm test` adds them to its own.
+// The last line of the output is `N passed, N failed, N skipped`; the counts also go to
+// build/native-tests.json, from which the report at the end of `npm test` adds them to its own.
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -107,8 +107,8 @@ class Journal {
   // The page file covers everything up to `covered`: segments that hold nothing newer are recycled
   // (at most two are kept) or emptied in steps and removed. Never touches the segment being
   // written, except when everything in it is covered and the journal is idle. May take a while:
-  // call from a worker. `covered` must be durable in the page file. Throws what
-  // the file system throws; the journal stays usable, unless a sync failed.
+  // call from a worker. `covered` must be durable in the page file. Throws what the file system
+  // throws; the journal stays usable, unless a sync failed.
   void recycle(Seq covered);
   uint64_t disk_bytes() const noexcept;  // of all segments
   // Syncs the directory, which is the database's too. Throws for good once that has failed for

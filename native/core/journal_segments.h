@@ -6,8 +6,8 @@
 // step.
 //
 // Threading: next() and wrote() belong to the journal thread, prepare_ahead() to the helper's,
-// recycle() to workers; the rest may be called by any thread. The list is guarded by a
-// mutex that nobody holds during I/O.
+// recycle() to workers; the rest may be called by any thread. The list is guarded by a mutex that
+// nobody holds during I/O.
 #pragma once
 
 #include <atomic>

@@ -77,6 +77,14 @@ class Writing {
  private:
   static constexpr int kOperationsMax = 48;
 
+  static constexpr uint64_t kNumbersMax = 1 << 20;  // more than a script takes
+
+  // One whose numbers leave no room for the whole script can be read only, sooner or later.
+  static bool has_room(Meta meta) {
+    meta.txid = TxId{meta.newest_number() + kNumbersMax};
+    return meta.leaves_room();
+  }
+
   // Errors may be met, of a sound file only those that say so.
   template <typename Action>
   bool guarded(Action&& action) {
@@ -95,8 +103,7 @@ class Writing {
     store_ = open_store(files_, false);
     if (opened_) return;
     opened_ = true;
-    // One whose numbers leave no room can be read only.
-    is_sound_ = check_store(*store_).ok() && store_->view()->base->meta().leaves_room();
+    is_sound_ = check_store(*store_).ok() && has_room(store_->view()->base->meta());
     if (is_sound_) model_ = content_of(*store_->view());
   }
 

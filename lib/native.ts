@@ -135,6 +135,8 @@ export interface NativeBackupResult {
   readonly sizeBytes: number
   /** Of the whole file, in hexadecimal; '' when it was not asked for. */
   readonly sha256: string
+  /** What an etcd snapshot ends with, in hexadecimal: the hash of everything before; else ''. */
+  readonly snapshotSha256: string
   readonly txid: number
 }
 
@@ -300,7 +302,7 @@ export interface Binding {
   /** Any regular file; with `unlink` its name is removed once it is open. */
   imageOfFile(path: string, unlink: boolean): Promise<ImageHandle>
   imageBytes(image: ImageHandle): number
-  /** The bytes from `offset` on, at most `size` of them; empty at the end. One at a time. */
+  /** The bytes from `offset` on, at most `size` and 1 MiB of them; empty at the end. */
   readImage(image: ImageHandle, offset: number, size: number): Promise<Buffer>
   /** Lets the state or file go. May be called twice, and while a read runs (which rejects). */
   closeImage(image: ImageHandle): void
@@ -323,7 +325,7 @@ export interface Binding {
   transferProgress(transfer: TransferHandle): number
   /** What runs, and all later calls, reject with ERR_ABORTED. */
   transferCancel(transfer: TransferHandle): void
-  /** Ends the thread. May be called twice. */
+  /** Cancels, and ends the thread without waiting for it. May be called twice. */
   transferClose(transfer: TransferHandle): void
 }
 

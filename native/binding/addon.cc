@@ -53,6 +53,22 @@ constexpr Export kExports[] = {
     {"defragClean", verbs::defrag_clean},
     {"defragCancel", verbs::defrag_cancel},
     {"defragAbort", verbs::defrag_abort},
+    {"snapshotInfo", verbs::snapshot_info},
+    {"backup", verbs::backup},
+    {"backupRun", verbs::backup_run},
+    {"backupProgress", verbs::backup_progress},
+    {"backupCancel", verbs::backup_cancel},
+    {"imageOfSnapshot", verbs::image_of_snapshot},
+    {"imageOfFile", verbs::image_of_file},
+    {"imageBytes", verbs::image_bytes},
+    {"readImage", verbs::read_image},
+    {"closeImage", verbs::close_image},
+    {"transfer", verbs::transfer},
+    {"transferCopy", verbs::transfer_copy},
+    {"transferHash", verbs::transfer_hash},
+    {"transferProgress", verbs::transfer_progress},
+    {"transferCancel", verbs::transfer_cancel},
+    {"transferClose", verbs::transfer_close},
 };
 
 constexpr const char* kErrorCodes[] = {

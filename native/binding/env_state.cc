@@ -72,6 +72,7 @@ void EnvState::on_cleanup(void* data) {
   auto& state = *static_cast<EnvState*>(data);
   *state.ending_ = true;
   for (const auto& opener : state.openers_) opener->stop();
+  for (ThreadOwner* owner : *state.thread_owners_) owner->halt();
   for (const auto& store : state.stores_) store->halt();
   state.mailbox_->close();
   state.stores_.clear();

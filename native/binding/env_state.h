@@ -6,8 +6,8 @@
 //  2. Other threads touch the environment through the Mailbox only, which outlives it by reference
 //  count; once the environment
 //     is gone, what is posted is dropped.
-//  3. The cleanup hook stops the threads of all open stores (joining them) before it closes the
-//  mailbox, so that no task can run
+//  3. The cleanup hook stops the threads of all open stores and thread owners (joining them) before
+//  it closes the mailbox, so that no task can run
 //     after it. It is registered last and so runs first; finalizers of handles run after it.
 //  4. A task's captured handles are released on the JS thread: they travel back through the mailbox
 //  with the result.
@@ -30,6 +30,17 @@
 namespace hotbolt {
 
 class EnvState;
+
+// Who has a thread that is no store's.
+class ThreadOwner {
+ public:
+  virtual ~ThreadOwner() = default;
+  virtual void halt() noexcept = 0;  // cancels, and joins the thread
+};
+
+// Those of an environment. A handle may be finalized after the environment's state is gone, so both
+// hold the list. JS thread.
+using ThreadOwners = std::unordered_set<ThreadOwner*>;
 
 // Throws unless the call succeeded. From the moment in which a thread is terminated Node refuses
 // most calls of its environment, the creation of objects included, while the verb that runs goes on
@@ -96,6 +107,7 @@ class EnvState {
 
   void add_store(std::shared_ptr<Store> store) { stores_.insert(std::move(store)); }
   void remove_store(const std::shared_ptr<Store>& store) { stores_.erase(store); }
+  const std::shared_ptr<ThreadOwners>& thread_owners() const { return thread_owners_; }
   void add_opener(std::shared_ptr<Worker> worker) { openers_.insert(std::move(worker)); }
   // Set when the environment ends: who waits for a lock gives up.
   const std::shared_ptr<std::atomic<bool>>& ending() const { return ending_; }
@@ -117,6 +129,7 @@ class EnvState {
   std::unordered_set<napi_ref> references_;
   std::unordered_set<std::shared_ptr<Store>> stores_;
   std::unordered_set<std::shared_ptr<Worker>> openers_;
+  const std::shared_ptr<ThreadOwners> thread_owners_ = std::make_shared<ThreadOwners>();
   const std::shared_ptr<std::atomic<bool>> ending_ = std::make_shared<std::atomic<bool>>(false);
 };
 

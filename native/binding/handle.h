@@ -19,6 +19,9 @@ enum class HandleTag : uint32_t {
   kBucket,
   kCursor,
   kDefrag,
+  kBackup,
+  kImage,
+  kTransfer,
 };
 
 struct Handle {

@@ -4,6 +4,7 @@
 #include "core/bucket.h"
 #include "core/page_set.h"
 #include "core/tree_builder.h"
+#include "core/view_copier.h"
 
 namespace hotbolt {
 
@@ -127,21 +128,45 @@ void Copier::report(uint64_t entries) {
   pacer_.throw_if_cancelled();
 }
 
-}  // namespace
-
-Meta bulk_copy(const ReadTx& source, std::shared_ptr<PageFile> target, Mark mark, double fill,
-               Pacer& pacer, CopyProgress& progress) {
+// `copy` returns the root page.
+template <typename Copy, typename Commit>
+Meta copy_and_commit(const std::shared_ptr<PageFile>& target, double fill, Pacer& pacer,
+                     CopyProgress& progress, Copy copy, Commit commit) {
   WriteTx tx(target, pacer, {fill});
   const PageId old_root = tx.base().meta().root;
   tx.free(old_root, tx.base().run(old_root).size() / tx.page_size());
   tx.sees_all_buckets();
-  const PageId root = Copier(source, tx, pacer, progress).run();
-  tx.set_root(root, source.meta().root_sequence);
-  source.require_intact();
-  const Meta meta = tx.commit(mark);
+  copy(tx);
+  const Meta meta = commit(tx);
   target->trim();
   progress.bytes.store(tx.sink().bytes_written(), std::memory_order_relaxed);
   return meta;
+}
+
+}  // namespace
+
+Meta bulk_copy(const ReadTx& source, std::shared_ptr<PageFile> target, Mark mark, double fill,
+               Pacer& pacer, CopyProgress& progress) {
+  const auto copy = [&](WriteTx& tx) {
+    const PageId root = Copier(source, tx, pacer, progress).run();
+    tx.set_root(root, source.meta().root_sequence);
+    source.require_intact();
+  };
+  const auto commit = [&](WriteTx& tx) { return tx.commit(mark); };
+  return copy_and_commit(target, fill, pacer, progress, copy, commit);
+}
+
+Meta bulk_copy_unmarked(const View& source, Seq seq, std::shared_ptr<PageFile> target, double fill,
+                        Pacer& pacer, CopyProgress& progress) {
+  const ReadTx& base = *source.base;
+  const auto copy = [&](WriteTx& tx) {
+    const PageId root = source.layers.empty() ? Copier(base, tx, pacer, progress).run()
+                                              : copy_view(source, seq, tx, pacer, progress);
+    tx.set_root(root, BucketView::root(source, seq).sequence());
+    base.require_intact();
+  };
+  const auto commit = [](WriteTx& tx) { return tx.commit_unmarked(); };
+  return copy_and_commit(target, fill, pacer, progress, copy, commit);
 }
 
 }  // namespace hotbolt

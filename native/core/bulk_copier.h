@@ -1,11 +1,12 @@
-// The bulk copy of a defragmentation: everything a ReadTx sees, into an empty file, bottom-up, in
-// key order: all buckets, nesting, sequences. Bounded memory; paced; cancellable through the pacer.
-// Runs on its own thread.
+// The bulk copy of a defragmentation, or of a compact backup: everything a ReadTx sees, into an
+// empty file, bottom-up, in key order: all buckets, nesting, sequences. Bounded memory; paced;
+// cancellable through the pacer. Runs on its own thread.
 #pragma once
 
 #include <atomic>
 
 #include "core/tx.h"
+#include "core/view.h"
 
 namespace hotbolt {
 
@@ -20,5 +21,9 @@ struct CopyProgress {
 // ERR_CORRUPT). The target is fresh and is cut to its pages in the end.
 Meta bulk_copy(const ReadTx& source, std::shared_ptr<PageFile> target, Mark mark, double fill,
                Pacer& pacer, CopyProgress& progress);
+// The same of a whole view of sealed memtables at `seq`, without a mark, and with the freelist
+// stored: see WriteTx::commit_unmarked().
+Meta bulk_copy_unmarked(const View& source, Seq seq, std::shared_ptr<PageFile> target, double fill,
+                        Pacer& pacer, CopyProgress& progress);
 
 }  // namespace hotbolt

@@ -7,6 +7,7 @@
 
 #include "core/bucket.h"
 #include "core/op.h"
+#include "core/pacer.h"
 #include "core/page_set.h"
 
 namespace hotbolt {
@@ -22,8 +23,8 @@ uint64_t array_bytes(const PageView& page) {
 
 class Checker {
  public:
-  Checker(const ReadTx& tx, const std::vector<uint64_t>* free_ids)
-      : tx_(tx), known_free_ids_(free_ids), reached_(tx.meta().high_water) {}
+  Checker(const ReadTx& tx, const std::vector<uint64_t>* free_ids, const Pacer* pacer)
+      : tx_(tx), known_free_ids_(free_ids), pacer_(pacer), reached_(tx.meta().high_water) {}
 
   CheckReport run() {
     report_.page_count = tx_.meta().high_water;
@@ -98,6 +99,7 @@ class Checker {
 
   const ReadTx& tx_;
   const std::vector<uint64_t>* const known_free_ids_;
+  const Pacer* const pacer_;
   PageSet reached_;
   std::vector<Frame> stack_;
   CheckReport report_;
@@ -212,6 +214,7 @@ bool Checker::claim_run(PageId first, uint64_t page_count) {
 void Checker::check_trees() {
   guarded(tx_.meta().root, [&] { enter_tree(tx_.meta().root, Place::kRoot); });
   while (!stack_.empty()) {
+    if (pacer_ != nullptr) pacer_->throw_if_cancelled();
     const PageId page = stack_.back().page.id();
     guarded(page, [&] { step(); });
   }
@@ -369,8 +372,8 @@ void Checker::check_inline(const Frame& frame, const PageBucket& bucket, Bytes v
 
 }  // namespace
 
-CheckReport check(const ReadTx& tx, const std::vector<uint64_t>* free_ids) {
-  return Checker(tx, free_ids).run();
+CheckReport check(const ReadTx& tx, const std::vector<uint64_t>* free_ids, const Pacer* pacer) {
+  return Checker(tx, free_ids, pacer).run();
 }
 
 }  // namespace hotbolt

@@ -4,10 +4,10 @@
 // platform/ implements it for POSIX; tests wrap or replace it to inject faults at any call.
 // Failures are thrown as Error with errno, syscall and path: ENOSPC, EDQUOT and EFBIG become
 // ERR_NO_SPACE; EACCES, EPERM and EROFS ERR_PERMISSION; ENOENT ERR_NOT_FOUND; ENOMEM
-// ERR_OUT_OF_MEMORY; everything else ERR_IO. Short transfers and EINTR are continued inside, except
-// that a failed sync is never retried: after a failed sync or wait_writeback (which takes the
-// kernel's report of a lost page with it) every later sync of that File fails too. All methods may
-// be called from any thread.
+// ERR_OUT_OF_MEMORY; EEXIST ERR_EXISTS; everything else ERR_IO. Short transfers and EINTR are
+// continued inside, except that a failed sync is never retried: after a failed sync or
+// wait_writeback (which takes the kernel's report of a lost page with it) every later sync of that
+// File fails too. All methods may be called from any thread.
 #pragma once
 
 #include <atomic>
@@ -87,6 +87,7 @@ struct OpenMode {
   bool create = false;  // with exclusive: O_CREAT | O_EXCL
   bool exclusive = false;
   uint32_t mode = 0600;  // permission bits of a created file (exactly these: fchmod after creation)
+  bool no_follow = false;  // a symbolic link at the end of the path is ERR_NOT_A_FILE
 };
 
 // Everything that has a path, plus clock and randomness.
@@ -99,6 +100,8 @@ class FileSystem {
   virtual std::unique_ptr<File> open(const std::string& path, OpenMode mode) = 0;
   virtual std::optional<FileStatus> status(
       const std::string& path) = 0;  // stat; nullopt: does not exist
+  // The same of a symbolic link itself (lstat), where the system has some; the default follows it.
+  virtual std::optional<FileStatus> link_status(const std::string& path) { return status(path); }
   virtual std::string real_path(
       const std::string& path) = 0;  // all links resolved; throws ERR_NOT_FOUND
   virtual void rename(const std::string& source, const std::string& target) = 0;

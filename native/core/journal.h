@@ -46,7 +46,8 @@ enum class SyncMode : uint8_t { kAlways, kInterval, kNever };
 // What ties a journal to its database file (see meta.h for the mark).
 struct JournalBinding {
   std::array<char, 16> database_id{};
-  uint64_t base_txid = 0;      // of the page file's newest meta when the segment was begun
+  // Of the page file's newest meta when the segment was begun, unless that has a mark: then 0.
+  uint64_t base_txid = 0;
   uint64_t base_checksum = 0;  // bbolt's checksum of that meta
 };
 

@@ -162,6 +162,8 @@ class Memtable {
   Seq last_seq() const noexcept { return last_seq_; }       // as given to seal()
   size_t bytes() const noexcept { return arena_.bytes(); }  // arena bytes in use, all of it
   bool empty() const noexcept { return !written_; }         // nothing was ever written
+  // Whether a reader at `seq` may see something of it.
+  bool holds_any(Seq seq) const noexcept { return written_ && first_seq_ <= seq; }
   // A bucket inside a bucket was touched or created here.
   bool has_nested_buckets() const noexcept { return has_nested_buckets_; }
 

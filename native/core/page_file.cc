@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "core/file_copier.h"
 #include "core/pacer.h"
 #include "core/reachability.h"
 
@@ -15,10 +16,6 @@ constexpr uint64_t kMappingMin = 64 << 20;
 constexpr uint64_t kMappingFactor = 8;
 constexpr uint64_t kGrowthUnit = 256 << 10;
 constexpr uint64_t kGrowthMax = 16 << 20;
-// 4 MiB each 10 ms: unlinking or truncating a big file at once delays every sync of the file
-// system.
-constexpr uint64_t kEmptyStepBytes = 4 << 20;
-constexpr uint64_t kEmptyPauseUs = 10'000;
 
 uint64_t round_up(uint64_t bytes, uint64_t unit) { return (bytes + unit - 1) / unit * unit; }
 
@@ -242,20 +239,9 @@ void PageFile::retire(Pacer& pacer) {
     zero_metas();
     file_->sync_data();
   }
-  empty_in_steps(pacer);
-}
-
-// Down to the two zeroed metas: a bbolt that waits for this inode's lock would take an empty file
-// for a new database, and write into a file without a name.
-void PageFile::empty_in_steps(Pacer& pacer) {
-  const uint64_t kept = 2 * uint64_t{page_size_};
-  while (size_bytes_ > kept) {
-    const uint64_t step = std::min(size_bytes_ - kept, kEmptyStepBytes);
-    file_->resize(size_bytes_ - step);
-    size_bytes_ -= step;
-    if (size_bytes_ > kept) files_.sleep_us(kEmptyPauseUs);
-    pacer.moved(step);
-  }
+  // Down to the two zeroed metas: a bbolt that waits for this inode's lock would take an empty file
+  // for a new database, and write into a file without a name.
+  shrink_in_steps(files_, *file_, size_bytes_, 2 * uint64_t{page_size_}, pacer);
 }
 
 }  // namespace hotbolt

@@ -112,6 +112,11 @@ class PageFile : public std::enable_shared_from_this<PageFile> {
   // takes it for current, and is synced by its first commit.
   static std::shared_ptr<PageFile> create_empty(FileSystem& files, const std::string& path,
                                                 uint32_t page_size, const FileStatus& like);
+  // What create_empty() writes: a whole empty database without a mark.
+  static void write_empty(File& file, uint32_t page_size);
+  // Takes over an open file that the caller has locked, and whose metas are written.
+  static std::shared_ptr<PageFile> adopt(FileSystem& files, const std::string& path,
+                                         std::unique_ptr<File> file);
   ~PageFile();
 
   // --- any thread ---
@@ -182,7 +187,6 @@ class PageFile : public std::enable_shared_from_this<PageFile> {
   void count_pages();
   bool has_name() const { return file_->status().link_count > 0; }
   void zero_metas();
-  void empty_in_steps(class Pacer& pacer);
 
   FileSystem& files_;
   std::string path_;

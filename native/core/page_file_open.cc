@@ -171,6 +171,19 @@ void PageFile::create(FileSystem& files, const std::string& path, uint32_t page_
   files.sync_directory(directory_of(path));
 }
 
+void PageFile::write_empty(File& file, uint32_t page_size) {
+  file.write(0, empty_database(page_size, std::nullopt));
+}
+
+std::shared_ptr<PageFile> PageFile::adopt(FileSystem& files, const std::string& path,
+                                          std::unique_ptr<File> handle) {
+  std::shared_ptr<PageFile> file(new PageFile(files, path, std::move(handle), false));
+  file->size_bytes_ = file->file_->status().size_bytes;
+  file->read_metas();
+  file->map(file->size_bytes_);
+  return file;
+}
+
 std::shared_ptr<PageFile> PageFile::create_empty(FileSystem& files, const std::string& path,
                                                  uint32_t page_size, const FileStatus& like) {
   OpenMode mode;
@@ -180,13 +193,8 @@ std::shared_ptr<PageFile> PageFile::create_empty(FileSystem& files, const std::s
   try {
     if (!handle->try_lock(LockKind::kExclusive)) throw_locked(path);
     handle->set_mode_and_owner(like);
-    handle->write(0, empty_database(page_size, std::nullopt));
-
-    std::shared_ptr<PageFile> file(new PageFile(files, path, std::move(handle), false));
-    file->size_bytes_ = kFirstFreePage * page_size;
-    file->read_metas();
-    file->map(file->size_bytes_);
-    return file;
+    write_empty(*handle, page_size);
+    return adopt(files, path, std::move(handle));
   } catch (...) {
     remove_quietly(files, path);
     throw;

@@ -1,12 +1,10 @@
-// Collecting pages into pieces, and the window that bounds dirty pages.
+// Collecting pages into pieces.
 #include "core/page_sink.h"
-
-#include <algorithm>
 
 namespace hotbolt {
 
 PageSink::PageSink(PageFile& file, Pacer& pacer)
-    : file_(file), pacer_(pacer), piece_(new char[kPieceBytes]) {}
+    : file_(file), pacer_(pacer), piece_(new char[kPieceBytes]), window_(file.file()) {}
 
 uint64_t PageSink::offset_of(PageId id) const { return value(id) * file_.page_size(); }
 
@@ -62,29 +60,14 @@ void PageSink::write_at(uint64_t offset, Bytes bytes) {
 
 void PageSink::note_written(uint64_t offset, uint64_t bytes) {
   bytes_written_ += bytes;
-  if (written_.bytes == 0) written_ = {offset, offset, 0};
-  written_.begin = std::min(written_.begin, offset);
-  written_.end = std::max(written_.end, offset + bytes);
-  written_.bytes += bytes;
-  if (written_.bytes >= kPieceBytes) start_writeback();
-}
-
-void PageSink::start_writeback() {
-  const Extent extent = written_;
-  written_ = {};
-  window_.push_back(extent);
+  uint64_t started = 0;
   try {
-    file_.file().start_writeback(extent.begin, extent.end - extent.begin);
-    if (window_.size() > kWindowPieces) {
-      const Extent oldest = window_.front();
-      window_.pop_front();
-      file_.file().wait_writeback(oldest.begin, oldest.end - oldest.begin);
-    }
+    started = window_.wrote(offset, bytes);
   } catch (const Error& error) {
     file_.poison(error);  // the next sync would not tell of the pages that were lost
     throw;
   }
-  pacer_.moved(extent.bytes);
+  if (started > 0) pacer_.moved(started);
 }
 
 }  // namespace hotbolt

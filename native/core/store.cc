@@ -54,6 +54,7 @@ void Store::halt() noexcept {
   retire_pacer_.cancel();
   pacer_.cancel();
   if (defrag_ != nullptr) defrag_->cancel();
+  for (StoreClient* client : clients_) client->halt();
   copier_.stop();
   worker_.stop();
   if (journal_ != nullptr) journal_->stop();
@@ -63,6 +64,7 @@ void Store::halt() noexcept {
 
 void Store::begin_close() {
   closing_ = true;
+  for (StoreClient* client : clients_) client->end();
   defrag_.reset();
   while (!updates_.empty()) (*updates_.begin())->rollback();
   while (!snapshots_.empty()) (*snapshots_.begin())->close();
@@ -182,6 +184,7 @@ void Store::change_memtable(Change&& change) {
   try {
     change();
   } catch (...) {
+    torn_ = true;
     poison(current_error());
     throw;
   }
@@ -339,6 +342,9 @@ CheckReport Store::run_check(PageFile& file) {
 }
 
 JournalBinding Store::binding_of(const Meta& meta) const {
+  // The id is all that counts over a mark. The other two would fit a file without one that has the
+  // same meta: a backup, or what another program made of it.
+  if (meta.mark) return {.database_id = database_id_};
   return {
       .database_id = database_id_, .base_txid = value(meta.txid), .base_checksum = meta.checksum};
 }

@@ -30,6 +30,16 @@ namespace hotbolt {
 
 class Defrag;
 
+// Who holds on to a state of a store and works with it on a thread of its own. Owner thread.
+class StoreClient {
+ public:
+  virtual ~StoreClient() = default;
+  // The store closes: cancels what runs, and lets the state go, now or when that has ended.
+  virtual void end() noexcept = 0;
+  // Cancels, and joins the thread.
+  virtual void halt() noexcept = 0;
+};
+
 struct StoreOptions {
   bool read_only = false;
   bool create = true;
@@ -113,6 +123,8 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   // Open transactions: a close rolls them back.
   void add_update(class Update* update) { updates_.insert(update); }
   void remove_update(Update* update) { updates_.erase(update); }
+  void add_client(StoreClient* client) { clients_.insert(client); }
+  void remove_client(StoreClient* client) { clients_.erase(client); }
   bool may_nest() const { return may_nest_; }
   // Throws ERR_READ_ONLY, ERR_POISONED, ERR_CLOSED, and what ReadTx::require_intact() throws.
   void require_writable();
@@ -126,7 +138,7 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   std::unique_ptr<Checkpoint> begin_checkpoint();  // nullptr: nothing is sealed
   void finish_checkpoint(Checkpoint& checkpoint);
   StoreStats stats() const;
-  // Closes all snapshots and seals; after it only run_close() and destruction.
+  // Ends all clients, closes all snapshots and seals; after it only run_close() and destruction.
   void begin_close();
 
   // Stops all threads; what was acknowledged is durable, a reopen recovers the rest. For the end of
@@ -153,7 +165,9 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   const StoreOptions& options() const { return options_; }
 
  private:
+  friend class Backup;
   friend class Defrag;
+  friend class StoreImage;
   friend class Snapshot;
   friend struct Recovery;
   Store(FileSystem& files, std::string path, StoreOptions options,
@@ -204,9 +218,11 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   std::map<Seq, size_t> pins_;               // sequence numbers that snapshots read at
   std::unordered_set<Snapshot*> snapshots_;  // open ones
   std::unordered_set<Update*> updates_;      // open ones
+  std::unordered_set<StoreClient*> clients_;
   OpWriter ops_;
   bool may_nest_ = true;
   bool closing_ = false;
+  bool torn_ = false;  // the active memtable broke in the middle of a transaction
   std::shared_ptr<Defrag> defrag_;
 
   // set at open

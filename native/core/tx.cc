@@ -58,8 +58,8 @@ WriteTx::~WriteTx() {
   }
 }
 
-void WriteTx::apply(const std::vector<const Memtable*>& newest_first) {
-  merge_into_root(*this, Overlay(newest_first, kSeqMax));
+void WriteTx::apply(const std::vector<const Memtable*>& newest_first, Seq seq) {
+  merge_into_root(*this, Overlay(newest_first, seq));
 }
 
 PageId WriteTx::allocate(uint64_t page_count) {
@@ -112,6 +112,15 @@ Meta WriteTx::commit_with_freelist(Mark mark) {
   return finish(mark);
 }
 
+Meta WriteTx::commit_unmarked() {
+  HOTBOLT_ASSERT(!done_);
+  const Meta& base = base_->meta();
+  if (!changed_ && !base.mark && base.freelist_stored()) return base;
+  free_old_freelist();
+  store_freelist();
+  return finish(std::nullopt);
+}
+
 void WriteTx::free_old_freelist() {
   if (!meta_.freelist_stored()) return;
   const PageId id{meta_.freelist};
@@ -136,13 +145,13 @@ void WriteTx::store_freelist() {
   meta_.freelist = value(id);
 }
 
-Meta WriteTx::finish(const Mark& mark) {
+Meta WriteTx::finish(const std::optional<Mark>& mark) {
   meta_.mark = mark;
   HOTBOLT_ASSERT(value(meta_.root) < meta_.high_water);
   base_->require_intact();
   commit_pages(*file_, sink_, meta_);
   done_ = true;
-  if (nested_ || base_is_flat_) file_->set_flat(mark.is_flat);
+  if (nested_ || base_is_flat_) file_->set_flat(is_flat());
   return meta_;
 }
 

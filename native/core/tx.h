@@ -31,13 +31,15 @@ class WriteTx {
   WriteTx(const WriteTx&) = delete;
   WriteTx& operator=(const WriteTx&) = delete;
 
-  // Merges sealed memtables (newest first) into the tree. Once per transaction.
-  void apply(const std::vector<const Memtable*>& newest_first);
+  // Merges what sealed memtables (newest first) say at `seq` into the tree. Once per transaction.
+  void apply(const std::vector<const Memtable*>& newest_first, Seq seq = kSeqMax);
   // Makes it durable (commit.h). `mark.is_flat` is filled in here from what the transaction saw.
   // Returns the new meta. When nothing changed and the mark says the same, does nothing.
   Meta commit(Mark mark);
   // The same, and stores the freelist in the file (a clean close).
   Meta commit_with_freelist(Mark mark);
+  // The same without a mark: a database that no journal belongs to, such as a backup.
+  Meta commit_unmarked();
 
   // --- for balance.cc, tree_builder.cc and bulk_copier.cc ---
   const ReadTx& base() const { return *base_; }
@@ -55,7 +57,7 @@ class WriteTx {
  private:
   bool is_flat() const { return base_is_flat_ && !nested_; }
   bool needs_commit(const Mark& mark) const;
-  Meta finish(const Mark& mark);
+  Meta finish(const std::optional<Mark>& mark);
   void free_old_freelist();
   void store_freelist();
 

@@ -52,7 +52,10 @@ ErrorCode code_of(int error_number) {
       return ErrorCode::ERR_NOT_FOUND;
     case ENOMEM:
       return ErrorCode::ERR_OUT_OF_MEMORY;
+    case EEXIST:
+      return ErrorCode::ERR_EXISTS;
     case EISDIR:
+    case ELOOP:  // a symbolic link where none is followed
     case ENXIO:  // a FIFO without a reader, a socket, a device without a driver
       return ErrorCode::ERR_NOT_A_FILE;
     default:
@@ -265,6 +268,7 @@ class PosixFileSystem final : public FileSystem {
  public:
   std::unique_ptr<File> open(const std::string& path, OpenMode mode) override;
   std::optional<FileStatus> status(const std::string& path) override;
+  std::optional<FileStatus> link_status(const std::string& path) override;
   std::string real_path(const std::string& path) override;
   void rename(const std::string& source, const std::string& target) override;
   bool rename_new(const std::string& source, const std::string& target) override;
@@ -279,7 +283,8 @@ class PosixFileSystem final : public FileSystem {
 
 int flags_of(OpenMode mode) {
   int flags = O_CLOEXEC | O_NONBLOCK | (mode.write ? O_RDWR : O_RDONLY);
-  if (mode.create) flags |= O_CREAT | O_NOFOLLOW;
+  if (mode.create) flags |= O_CREAT;
+  if (mode.create || mode.no_follow) flags |= O_NOFOLLOW;
   if (mode.create && mode.exclusive) flags |= O_EXCL;
   return flags;
 }
@@ -309,6 +314,13 @@ std::optional<FileStatus> PosixFileSystem::status(const std::string& path) {
   if (::stat(path.c_str(), &from) == 0) return status_of(from);
   if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
   throw_errno("stat", path);
+}
+
+std::optional<FileStatus> PosixFileSystem::link_status(const std::string& path) {
+  struct stat from;
+  if (::lstat(path.c_str(), &from) == 0) return status_of(from);
+  if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
+  throw_errno("lstat", path);
 }
 
 std::string PosixFileSystem::real_path(const std::string& path) {

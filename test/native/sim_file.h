@@ -449,7 +449,7 @@ inline std::unique_ptr<File> SimFileSystem::open(const std::string& path, OpenMo
   const auto lock = enter("open", path);
   const bool exists = names_.contains(path);
   if (exists && mode.create && mode.exclusive) {
-    throw Error(ErrorCode::ERR_IO, "the file exists: " + path).with_system(17, "open", path);
+    throw Error(ErrorCode::ERR_EXISTS, "the file exists: " + path).with_system(17, "open", path);
   }
   if (!exists && mode.create) {
     auto inode = std::make_shared<SimInode>(++inodes_);

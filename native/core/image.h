@@ -1,0 +1,54 @@
+// A whole file as a stream of bytes that can be read at any offset: the pinned state of a page
+// file, as the plain bbolt file that a backup of it would be, or a file that somebody has made.
+#pragma once
+
+#include "core/file_copier.h"
+#include "core/store.h"
+
+namespace hotbolt {
+
+// The two meta pages of a copy of `source`, page by page: see backup.h.
+std::string metas_of_copy(const Meta& source);
+
+// Any thread but where it says so; reads one at a time.
+class Image {
+ public:
+  virtual ~Image() = default;
+  uint64_t size_bytes() const { return size_bytes_; }
+  // Up to `size` bytes; fewer at the end only. Throws ERR_TRUNCATED.
+  virtual size_t read(uint64_t offset, char* buffer, size_t size) = 0;
+
+ protected:
+  uint64_t size_bytes_ = 0;
+};
+
+// The page file under a snapshot. Made by the owner; throws ERR_BUSY when memtables hold something
+// that the snapshot sees.
+class StoreImage : public Image {
+ public:
+  explicit StoreImage(const Snapshot& snapshot);
+  ~StoreImage() override;
+  size_t read(uint64_t offset, char* buffer, size_t size) override;
+
+ private:
+  const std::shared_ptr<Store> store_;
+  std::shared_ptr<const ReadTx> base_;
+  const std::string metas_;
+};
+
+// A regular file; no link at the end of the path is followed. With `unlink` its name is removed,
+// and the file goes with the image: in steps, which takes a while.
+class FileImage : public Image {
+ public:
+  FileImage(FileSystem& files, const std::string& path, bool unlink);
+  size_t read(uint64_t offset, char* buffer, size_t size) override;
+  // Gives the blocks of an unlinked file back, in steps as long as `pacer` is not cancelled.
+  void discard(Pacer& pacer) noexcept;
+
+ private:
+  FileSystem& files_;
+  const bool unlink_;
+  std::unique_ptr<File> file_;
+};
+
+}  // namespace hotbolt

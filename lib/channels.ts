@@ -24,6 +24,13 @@ export interface ChannelMessages {
   'hotbolt:poisoned': { readonly path: string; readonly error: HotboltError }
   /** A defragmentation went from one phase to the next. */
   'hotbolt:defrag': { readonly path: string; readonly from: string; readonly to: string }
+  /** A backup of one database to a file is complete. */
+  'hotbolt:backup': {
+    readonly path: string
+    readonly target: string
+    readonly sizeBytes: number
+    readonly durationMs: number
+  }
 }
 
 export type ChannelName = keyof ChannelMessages
@@ -35,6 +42,7 @@ const channels: { readonly [Name in ChannelName]: Channel } = {
   'hotbolt:checkpoint-failed': channel('hotbolt:checkpoint-failed'),
   'hotbolt:poisoned': channel('hotbolt:poisoned'),
   'hotbolt:defrag': channel('hotbolt:defrag'),
+  'hotbolt:backup': channel('hotbolt:backup'),
 }
 
 /** The names of all channels. */

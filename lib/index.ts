@@ -14,7 +14,10 @@ export function open(path: string, options?: OpenOptions): Promise<Database> {
 
 export { errorCodes, HotboltError, type ErrorCode } from './errors.ts'
 export { channelNames, type ChannelMessages, type ChannelName } from './channels.ts'
+export { verifyEtcdSnapshot, type EtcdSnapshotReport } from './maintenance/etcd-snapshot.ts'
 export type {
+  BackupFormat,
+  BackupStreamOptions,
   BucketOptions,
   CheckpointMode,
   CountOptions,
@@ -25,6 +28,8 @@ export type {
   NameOptions,
   OpenOptions,
   RangeOptions,
+  StoreBackupOptions,
+  StoreBackupProgress,
   SyncMode,
   UpdateOptions,
   ValueCodecName,
@@ -34,7 +39,12 @@ export type { Bucket } from './database/bucket.ts'
 export type { BucketView } from './database/bucket-view.ts'
 export type { Json, ValueInput } from './database/codec.ts'
 export type { CheckReport, Database, DatabaseStats } from './database/database.ts'
-export type { DefragPhaseTime, DefragReport, DefragRound } from './database/maintainer.ts'
+export type {
+  DefragPhaseTime,
+  DefragReport,
+  DefragRound,
+  StoreBackupReport,
+} from './database/maintainer.ts'
 export type { Range } from './database/range.ts'
 export type { Snapshot } from './database/snapshot.ts'
 export type { Transaction, TransactionBucket } from './database/transaction.ts'

@@ -299,11 +299,15 @@ export interface Binding {
    * state, so that the snapshot may be closed.
    */
   imageOfSnapshot(snapshot: SnapshotHandle): ImageHandle
+  /** The same of the page file's newest state: everything that a checkpoint has merged. */
+  imageOfStore(store: StoreHandle): ImageHandle
   /** Any regular file; with `unlink` its name is removed once it is open. */
   imageOfFile(path: string, unlink: boolean): Promise<ImageHandle>
   imageBytes(image: ImageHandle): number
   /** The bytes from `offset` on, at most `size` and 1 MiB of them; empty at the end. */
   readImage(image: ImageHandle, offset: number, size: number): Promise<Buffer>
+  /** SHA-256 of the first `sizeBytes` bytes, in hexadecimal. */
+  hashImage(image: ImageHandle, sizeBytes: number): Promise<string>
   /** Lets the state or file go. May be called twice, and while a read runs (which rejects). */
   closeImage(image: ImageHandle): void
 

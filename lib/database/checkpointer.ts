@@ -51,6 +51,15 @@ export class Checkpointer {
     }
   }
 
+  /** To be called when memtables may have been sealed for other reasons. Never throws. */
+  considerSealed(): void {
+    try {
+      if (!native.stats(this.#store).poisoned) this.#schedule()
+    } catch (error) {
+      this.#publishFailure(error)
+    }
+  }
+
   /** Everything written so far is in the page file when it resolves. */
   run(): Promise<void> {
     return this.exclusive(() => this.sealAndMerge())

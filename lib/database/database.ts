@@ -4,23 +4,26 @@
 // resolves. After close() everything throws or rejects with ERR_CLOSED, handles included.
 
 import { resolve } from 'node:path'
+import type { Readable } from 'node:stream'
 import { native, type NativeCheckReport } from '../native.ts'
 import { HotboltError } from '../errors.ts'
 import {
   resolveOpenOptions,
   resolveUpdateOptions,
+  type BackupStreamOptions,
   type BucketOptions,
   type DefragOptions,
   type DefragPhase,
   type NameOptions,
   type OpenOptions,
+  type StoreBackupOptions,
   type UpdateOptions,
 } from '../options.ts'
-import { invalid, type Bytes } from '../rules.ts'
+import { invalid, rule, type Bytes } from '../rules.ts'
 import { Bucket, createBucket, deleteBucket } from './bucket.ts'
 import { codecsOf, namesIn, type KeyFor, type ValueFor } from './bucket-view.ts'
 import { hashSnapshot } from './hash.ts'
-import type { DefragReport, Maintainer } from './maintainer.ts'
+import type { DefragReport, Maintainer, StoreBackupReport } from './maintainer.ts'
 import { Snapshot } from './snapshot.ts'
 import { Store } from './store.ts'
 import { isThenable, Updates, type UpdateCallback } from './updates.ts'
@@ -172,6 +175,27 @@ export class Database {
     return this.#store.work(() => this.#maintainer.defrag(options))
   }
 
+  /**
+   * Copies everything written so far to a new file at `path`, a plain bbolt database, while reads,
+   * writes and defragmentations go on. The file has its name when it is complete and durable: until
+   * then there is a temporary file beside it. ERR_EXISTS and ERR_NOT_A_FILE for what is at `path`
+   * already, ERR_ABORTED when it is cancelled, ERR_NO_SPACE, ERR_CORRUPT and others: nothing is left
+   * then.
+   */
+  async backup(path: string, options?: StoreBackupOptions): Promise<StoreBackupReport> {
+    if (!rule.text.accepts(path)) throw invalid('path', rule.text.expected, path)
+    return this.#store.work(() => this.#maintainer.backup(resolve(path), options))
+  }
+
+  /**
+   * The same as a stream of the file's bytes: pipe it somewhere, or destroy it. It postpones the
+   * close, which ends it with ERR_ABORTED. It is not checked on the way.
+   */
+  backupStream(options?: BackupStreamOptions): Readable {
+    void this.#store.reader
+    return this.#maintainer.backupStream(options)
+  }
+
   stats(): DatabaseStats {
     const { highWaterBytes, snapshots, ...stats } = native.stats(this.#store.reader)
     const unusedPages = stats.freelistLoaded ? stats.freePages + stats.pendingPages : 0
@@ -206,7 +230,7 @@ export class Database {
   }
 
   /**
-   * Waits for what has begun, cancels a defragmentation, writes everything into the page file and
+   * Waits for what has begun, cancels a defragmentation and backups, writes everything into the page file and
    * releases it: the file alone is the database then. May be called twice. ERR_TX_NESTED inside an
    * update, which it would wait for.
    */

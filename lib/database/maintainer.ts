@@ -1,6 +1,12 @@
 // What the database asks of the maintenance above it (lib/maintenance implements it).
 
-import type { DefragOptions, DefragPhase } from '../options.ts'
+import type { Readable } from 'node:stream'
+import type {
+  BackupStreamOptions,
+  DefragOptions,
+  DefragPhase,
+  StoreBackupOptions,
+} from '../options.ts'
 
 export interface DefragReport {
   readonly sizeBeforeBytes: number
@@ -33,12 +39,27 @@ export interface DefragPhaseTime {
   readonly durationMs: number
 }
 
-/** One maintenance operation at a time. */
+export interface StoreBackupReport {
+  /** Of the new file, absolute. */
+  readonly path: string
+  readonly sizeBytes: number
+  /** Written on the way: of a page-by-page copy also what was merged into it. */
+  readonly bytesCopied: number
+  /** Of the new file's newest transaction; its numbers are its own. */
+  readonly txid: number
+  /** Of an etcd snapshot only: the hash that it ends with, of everything before. */
+  readonly sha256?: string
+  readonly durationMs: number
+}
+
 export interface Maintainer {
   /** Of the defragmentation that runs, or of the last one. */
   readonly phase: DefragPhase
-  /** Rejects with ERR_BUSY while another operation runs. */
+  /** Rejects with ERR_BUSY while another one runs. */
   defrag(options?: DefragOptions): Promise<DefragReport>
+  /** Any number at once, beside a defragmentation too. The state is that of the call's turn. */
+  backup(path: string, options?: StoreBackupOptions): Promise<StoreBackupReport>
+  backupStream(options?: BackupStreamOptions): Readable
   /** Cancels what runs, or waits for it where there is no way back. */
   stop(): Promise<void>
 }

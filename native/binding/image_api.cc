@@ -49,6 +49,20 @@ class ImageReader : public ThreadOwner, public StoreClient {
       // The kernel frees its blocks at the last close.
     }
   }
+  // On the worker.
+  std::string hash(Image& image, uint64_t size) {
+    Sha256 hash;
+    std::string piece(kWritePieceBytes, '\0');
+    for (uint64_t at = 0; at < size;) {
+      pacer_.throw_if_cancelled();
+      const size_t wanted = std::min<uint64_t>(size - at, piece.size());
+      const size_t count = image.read(at, piece.data(), wanted);
+      if (count == 0) throw Error(ErrorCode::ERR_TRUNCATED, "the image is shorter");
+      hash.update({piece.data(), count});
+      at += count;
+    }
+    return hex_digest(hash.finish());
+  }
   void end() noexcept override { close(); }
   void halt() noexcept override {
     pacer_.cancel();
@@ -79,6 +93,17 @@ napi_value image_of_snapshot(napi_env env, napi_callback_info info) {
     const Snapshot& snapshot = *get_handle<SnapshotHandle>(env, handle).snapshot;
     auto reader = std::make_shared<ImageReader>(EnvState::of(env).thread_owners());
     reader->attach(std::make_shared<StoreImage>(snapshot), snapshot.store().shared_from_this());
+    return wrap_handle(env, std::make_unique<ImageHandle>(std::move(reader)));
+  });
+}
+
+napi_value image_of_store(napi_env env, napi_callback_info info) {
+  return guard(env, [&] {
+    auto [handle] = get_arguments<1>(env, info);
+    auto store = get_handle<StoreHandle>(env, handle).store;
+    store->require_open();
+    auto reader = std::make_shared<ImageReader>(EnvState::of(env).thread_owners());
+    reader->attach(std::make_shared<StoreImage>(store), store);
     return wrap_handle(env, std::make_unique<ImageHandle>(std::move(reader)));
   });
 }
@@ -124,6 +149,22 @@ napi_value read_image(napi_env env, napi_callback_info info) {
       if (reader->closed()) throw Error(ErrorCode::ERR_CLOSED, "the image is closed");
       require_ok(napi_create_buffer_copy(env, piece->size(), piece->data(), &copy, &buffer));
       return buffer;
+    });
+  });
+}
+
+napi_value hash_image(napi_env env, napi_callback_info info) {
+  return guard(env, [&] {
+    auto [handle, size_value] = get_arguments<2>(env, info);
+    auto reader = get_handle<ImageHandle>(env, handle).reader;
+    const uint64_t size = get_unsigned(env, size_value);
+    auto image = reader->image();
+    auto digest = std::make_shared<std::string>();
+    auto work = [=] { *digest = reader->hash(*image, size); };
+    return run_task(env, reader->worker(), work, [=](napi_env) {
+      napi_value text;
+      require_ok(napi_create_string_utf8(env, digest->data(), digest->size(), &text));
+      return text;
     });
   });
 }

@@ -22,7 +22,8 @@ Verb defrag_prepare, defrag_pin, defrag_copy, defrag_progress, defrag_catch_up, 
 // backup_api.cc
 Verb snapshot_info, backup, backup_run, backup_progress, backup_cancel;
 // image_api.cc
-Verb image_of_snapshot, image_of_file, image_bytes, read_image, close_image;
+Verb image_of_snapshot, image_of_store, image_of_file, image_bytes, read_image, hash_image,
+    close_image;
 // transfer_api.cc
 Verb transfer, transfer_copy, transfer_hash, transfer_progress, transfer_cancel, transfer_close;
 

@@ -20,6 +20,12 @@ std::string metas_of_copy(const Meta& source) {
 
 // --- StoreImage ---
 
+StoreImage::StoreImage(std::shared_ptr<Store> store)
+    : store_(std::move(store)), base_(store_->view()->base), metas_(metas_of_copy(base_->meta())) {
+  store_->require_open();
+  size_bytes_ = base_->meta().high_water * base_->page_size();
+}
+
 StoreImage::StoreImage(const Snapshot& snapshot)
     : store_(snapshot.store().shared_from_this()),
       base_(snapshot.view().base),
@@ -56,8 +62,7 @@ size_t StoreImage::read(uint64_t offset, char* buffer, size_t size) {
 FileImage::FileImage(FileSystem& files, const std::string& path, bool unlink)
     : files_(files), unlink_(unlink) {
   OpenMode mode;
-  mode.no_follow = true;
-  mode.write = unlink;  // to be emptied
+  mode.no_follow = mode.write = unlink;  // to be emptied
   file_ = files.open(path, mode);
   size_bytes_ = file_->status().size_bytes;
   if (unlink) files.remove(path);

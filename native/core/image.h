@@ -22,11 +22,13 @@ class Image {
   uint64_t size_bytes_ = 0;
 };
 
-// The page file under a snapshot. Made by the owner; throws ERR_BUSY when memtables hold something
-// that the snapshot sees.
+// A state of a store's page file. Made by the owner.
 class StoreImage : public Image {
  public:
+  // The one under a snapshot. Throws ERR_BUSY when memtables hold something that the snapshot sees.
   explicit StoreImage(const Snapshot& snapshot);
+  // The newest one: everything that a checkpoint has merged.
+  explicit StoreImage(std::shared_ptr<Store> store);
   ~StoreImage() override;
   size_t read(uint64_t offset, char* buffer, size_t size) override;
 
@@ -36,8 +38,8 @@ class StoreImage : public Image {
   const std::string metas_;
 };
 
-// A regular file; no link at the end of the path is followed. With `unlink` its name is removed,
-// and the file goes with the image: in steps, which takes a while.
+// A regular file. With `unlink` its name is removed (a symbolic link is ERR_NOT_A_FILE then), and the
+// file goes with the image: in steps, which takes a while.
 class FileImage : public Image {
  public:
   FileImage(FileSystem& files, const std::string& path, bool unlink);

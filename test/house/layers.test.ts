@@ -91,7 +91,14 @@ test('lib/native.ts alone loads the binary', () => {
 })
 
 /** Instruction set headers belong to the compiler, not to an operating system. */
-const intrinsics = ['cpuid.h', 'nmmintrin.h', 'immintrin.h', 'emmintrin.h', 'arm_acle.h', 'arm_neon.h']
+const intrinsics = [
+  'cpuid.h',
+  'nmmintrin.h',
+  'immintrin.h',
+  'emmintrin.h',
+  'arm_acle.h',
+  'arm_neon.h',
+]
 const nodeHeaders = ['napi.h', 'node_api.h', 'js_native_api.h', 'uv.h', 'node.h', 'v8.h']
 
 /** The headers of C++ have no extension; those of C and of the system end in .h. */

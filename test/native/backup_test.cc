@@ -190,7 +190,7 @@ TEST("nothing is replaced, and nothing is left when a backup is refused") {
   EXPECT_THROWS_CODE(ErrorCode::ERR_EXISTS, run_backup(rig.backup({.path = kPath})));
   EXPECT_EQ(rig.disk.contents(kTarget), "something");
   EXPECT_TRUE(rig.temporaries().empty());
-  rig.disk.set_free_space(1 << 20);
+  rig.disk.set_free_space(1 << 10);
   EXPECT_THROWS_CODE(ErrorCode::ERR_NO_SPACE, run_backup(rig.backup({.path = "/data/other"})));
 }
 

@@ -38,8 +38,8 @@ class StoreImage : public Image {
   const std::string metas_;
 };
 
-// A regular file. With `unlink` its name is removed (a symbolic link is ERR_NOT_A_FILE then), and the
-// file goes with the image: in steps, which takes a while.
+// A regular file. With `unlink` its name is removed (a symbolic link is ERR_NOT_A_FILE then), and
+// the file goes with the image: in steps, which takes a while.
 class FileImage : public Image {
  public:
   FileImage(FileSystem& files, const std::string& path, bool unlink);

@@ -47,6 +47,7 @@ Outcome run(const Scenario& scenario, const Beginning& beginning, uint64_t n, bo
   for (const ErrorCode code : session.errors()) {
     if (wrong.empty() && !promised(code)) wrong = std::string("threw ") + error_name(code);
   }
+  if (wrong.empty()) wrong = session.judge_backups(*disk, session.published());
   if (wrong.empty()) wrong = session.judge(*disk, session.acknowledged(), true);
   if (!wrong.empty()) {
     wrong = std::string(scenario.name) + ", allocation " + std::to_string(n) +

@@ -347,16 +347,74 @@ TEST("an image of a snapshot is the backup of it, page by page") {
   }
 }
 
-// The numbers of transactions tell a journal of the source that the copy is not it.
+TEST("a source that is damaged or cut short ends the backup, and nothing is published") {
+  for (const bool compact : {false, true}) {
+    Rig rig;
+    rig.fill();
+    rig.run.checkpoint([] {});
+    const auto file = rig.disk.open(kPath, {.write = true});
+    const PageBucket bucket = *PageBucket::root(*rig.run.store().view()->base).child("b");
+    const std::string page(rig.run.store().view()->base->run(bucket.root_page()));
+    const uint64_t offset = value(bucket.root_page()) * 1024;
+    file->write(offset + kPageHeaderSize, "damage");
+    EXPECT_THROWS_CODE(ErrorCode::ERR_CORRUPT,
+                       run_backup(rig.backup({.path = kTarget, .compact = compact})));
+    EXPECT_EQ(rig.disk.contents(kTarget), "");
+    EXPECT_TRUE(rig.temporaries().empty());
+    // Page by page it is whatever it is, when nobody asks.
+    if (!compact) run_backup(rig.backup({.path = "/data/unverified.db", .verify = false}));
+    file->write(offset, page);
+    const uint64_t size = file->status().size_bytes;
+    const uint64_t used = rig.run.store().stats().high_water_bytes;
+    if (compact) continue;
+    file->resize(used - 1024);
+    EXPECT_THROWS_CODE(ErrorCode::ERR_TRUNCATED, run_backup(rig.backup()));
+    file->resize(size);
+    EXPECT_EQ(rig.disk.contents(kTarget), "");
+    EXPECT_TRUE(rig.temporaries().empty());
+  }
+}
+
+// What is on a disk after `run` has backed a database up and written on, with the backup restored
+// over the database.
+std::unique_ptr<SimFileSystem> restored_over(Rig& rig) {
+  run_backup(rig.backup());
+  rig.run.put({"b"}, "after", "the backup");
+  rig.run.listener().wait(rig.run.store().submit());
+  auto after = rig.disk.restart();
+  after->put_file(kPath, after->contents(kTarget));
+  return after;
+}
+
 TEST("a leftover journal of the source is refused beside a backup that was restored") {
   Rig rig;
   rig.fill();
   rig.run.checkpoint([] {});
   rig.run.settle();
-  run_backup(rig.backup());
-  rig.run.put({"b"}, "after", "the backup");
-  rig.run.listener().wait(rig.run.store().submit());
-  const auto after = rig.disk.restart();
+  const auto after = restored_over(rig);
+  EXPECT_THROWS_CODE(ErrorCode::ERR_JOURNAL_STALE,
+                     Store::open(*after, kPath, Rig::options(1024), std::make_shared<Listener>()));
+}
+
+// Then nothing but the number of the newest transaction tells the two apart.
+TEST("a leftover journal of a source without a mark is refused too") {
+  Rig rig;
+  rig.fill();
+  rig.run.close();
+  std::string bytes = rig.disk.contents(kPath);
+  for (const size_t page : {0, 1})
+    bytes.replace(page * 1024 + kPageHeaderSize + kMetaSize, kMarkSize, kMarkSize, '\0');
+  SimFileSystem disk;
+  disk.put_file(kPath, bytes);
+  const auto listener = std::make_shared<Listener>();
+  auto store = Store::open(disk, kPath, Rig::options(1024), listener);
+  run_backup(std::make_shared<Backup>(*store->snapshot(), BackupOptions{.path = kTarget}));
+  BucketRef ref;
+  ref.path = {"b"};
+  store->put(ref, "after", "the backup");
+  listener->wait(store->submit());
+  const auto after = disk.restart();
+  close_store(store);
   after->put_file(kPath, after->contents(kTarget));
   EXPECT_THROWS_CODE(ErrorCode::ERR_JOURNAL_STALE,
                      Store::open(*after, kPath, Rig::options(1024), std::make_shared<Listener>()));

@@ -4,6 +4,8 @@
 //   - it holds exactly the first j transactions, with acknowledged <= j <= started;
 //   - it takes another write, closes, leaves nothing beside the file, and opens with all of that;
 //   - while both metas are intact, the older one is a sound state too: the fallback;
+//   - a backup has its name when it is complete, holds what it was taken of, and is there for good
+//     once it has been promised;
 //   - (of some states) a second power cut, during the recovery, that write or that close, leaves the
 //     same j transactions, or that write too.
 //
@@ -67,8 +69,9 @@ inline std::ostream& operator<<(std::ostream& out, const CrashReport& report) {
 struct Outcome {
   Seq seq = 0;
   uint64_t fingerprint = 0;
-  uint64_t fingerprint_after = 0;  // with one more write
-  std::string wrong;               // "" : nothing
+  uint64_t fingerprint_after = 0;             // with one more write
+  std::map<std::string, uint64_t> backups{};  // fingerprints of those that are there, by path
+  std::string wrong;                          // "" : nothing
 };
 
 inline std::string first_issue(const CheckReport& report) {
@@ -243,6 +246,13 @@ class CrashChecker {
              std::to_string(outcome.seq) + " is the last";
     }
     if (outcome.seq > disk.started()) return "invented a transaction";
+    for (const std::string& path : disk.published()) {
+      if (!outcome.backups.contains(path)) return "lost the backup " + path;
+    }
+    for (const auto& [path, content] : outcome.backups) {
+      const Seq seq = std::stoull(path.substr(kBackups.size()));
+      if (run.fingerprint_at(seq) != content) return path + " differs from the model";
+    }
     const std::optional<uint64_t> expected = run.fingerprint_at(outcome.seq);
     if (expected != outcome.fingerprint)
       return "differs from the model after transaction " + std::to_string(outcome.seq);
@@ -261,11 +271,27 @@ class CrashChecker {
     const bool is_nested = mix(hash, plan_.seed) % plan_.nested_every == 0;
     Outcome outcome = guarded([&](Outcome& result) {
       result.wrong = check_fallback(state);
+      read_backups(state, result);
       if (result.wrong.empty()) verify(state, setting, result, is_nested ? &trace : nullptr);
     });
     note(hash, outcome, activity, &CrashCounts::states);
     if (is_nested && outcome.wrong.empty()) outcome.wrong = cut_again(trace, outcome, setting);
     return outcome;
+  }
+
+  // Throws when one that has its name cannot be opened.
+  static void read_backups(const CrashState& state, Outcome& outcome) {
+    SimFileSystem files(state.hash());
+    for (const auto& [path, image] : state.files) {
+      if (!is_backup(path) || path.ends_with(".tmp")) continue;
+      files.put_file(path, image.bytes());
+      const auto file = PageFile::open(files, path, {.read_only = true});
+      const auto tx = file->begin_read();
+      const std::string issue = first_issue(hotbolt::check(*tx, nullptr));
+      if (!issue.empty()) outcome.wrong = path + ", " + issue;
+      if (tx->meta().mark) outcome.wrong = path + " has a mark";
+      outcome.backups[path] = fingerprint(dump(BucketView::root(View{{}, tx}, kSeqMax)));
+    }
   }
 
   template <typename Body>
@@ -320,7 +346,7 @@ class CrashChecker {
     if (trace != nullptr) trace->activity("close");
     close_store(store);
     if (!outcome.wrong.empty()) return;
-    if (base.paths() != std::vector<std::string>{kPath}) outcome.wrong = "leaves files behind";
+    if (!stray_file(base.paths()).empty()) outcome.wrong = "leaves files behind";
     options.read_only = true;
     store = Store::open(base, kPath, options, listener);
     if (dump(*store) != model) outcome.wrong = "differs after the next close";

@@ -148,6 +148,8 @@ class Disk {
   uint64_t acknowledged() const { return acknowledged_; }
   uint64_t started() const { return started_; }
   const std::string& activity() const { return activity_; }
+  // Paths of the backups that are promised to be there.
+  const std::vector<std::string>& published() const { return published_; }
   const Names& names() const { return names_; }
   const std::vector<NameChange>& name_changes() const { return name_changes_; }
   const std::map<uint64_t, Inode>& inodes() const { return inodes_; }
@@ -203,6 +205,9 @@ class Disk {
         break;
       case CallKind::kAcknowledged:
         acknowledged_ = std::max(acknowledged_, call.offset);
+        break;
+      case CallKind::kPublished:
+        published_.push_back(call.path);
         break;
       case CallKind::kActivity:
         activity_ = call.path;
@@ -282,6 +287,7 @@ class Disk {
   uint64_t acknowledged_ = 0;
   uint64_t started_ = 0;
   std::string activity_;
+  std::vector<std::string> published_;
 };
 
 using Files = std::map<std::string, std::string>;  // path -> bytes

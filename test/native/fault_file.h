@@ -27,12 +27,13 @@ enum class Kind : uint8_t {
   kTemporary,  // of a defragmentation
   kReplaced,   // a database whose name another file has taken
   kJournal,
+  kBackup,  // and its directory
   kDirectory,
 };
 
 inline const char* kind_name(Kind kind) {
-  constexpr const char* kNames[] = {"database", "created", "temporary",
-                                    "replaced", "journal", "directory"};
+  constexpr const char* kNames[] = {"database", "created", "temporary", "replaced",
+                                    "journal",  "backup",  "directory"};
   return kNames[static_cast<int>(kind)];
 }
 
@@ -100,19 +101,20 @@ class FaultFileSystem : public FileSystem {
   void sync_directory(const std::string& directory) override {
     const EngineScope scope(false);
     std::lock_guard lock(mutex_);
-    note_sync(lost_directories_.contains(directory), "sync_directory", Kind::kDirectory);
+    const Kind kind = kind_of(directory);
+    note_sync(lost_directories_.contains(directory), "sync_directory", kind);
     try {
-      call("sync_directory", Kind::kDirectory, [&] { disk_.sync_directory(directory); });
+      call("sync_directory", kind, [&] { disk_.sync_directory(directory); });
     } catch (const Error&) {
       lost_directories_.insert(directory);
       throw;
     }
   }
   std::vector<std::string> list(const std::string& directory) override {
-    return run("list", Kind::kDirectory, [&] { return disk_.list(directory); });
+    return run("list", kind_of(directory), [&] { return disk_.list(directory); });
   }
   uint64_t free_space_bytes(const std::string& directory) override {
-    return run("free_space", Kind::kDirectory, [&] { return disk_.free_space_bytes(directory); });
+    return run("free_space", kind_of(directory), [&] { return disk_.free_space_bytes(directory); });
   }
   void random(void* buffer, size_t size) override {
     run("random", Kind::kDirectory, [&] { disk_.random(buffer, size); });
@@ -124,6 +126,7 @@ class FaultFileSystem : public FileSystem {
   friend class FaultFile;
 
   Kind kind_of(const std::string& path) const {
+    if (path.starts_with("/backups/")) return Kind::kBackup;
     if (path.find("-journal-") != std::string::npos) return Kind::kJournal;
     if (path.find("-defrag-") != std::string::npos) return Kind::kTemporary;
     if (path.find("-create-") != std::string::npos) return Kind::kCreated;

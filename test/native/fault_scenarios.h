@@ -112,6 +112,21 @@ inline void defragment_in_vain(Session& session) {
   session.close();
 }
 
+inline void back_up(Session& session) {
+  if (!session.open()) return;
+  write_some(session, "b", 12, 500);
+  session.wait();
+  session.back_up(false);
+  session.checkpoint();
+  session.back_up(false);
+  write_some(session, "c", 2, 3000);
+  session.back_up(true);
+  session.defrag([&] { session.back_up(true); });
+  session.put("b", "after", "v");
+  session.wait();
+  session.close();
+}
+
 inline const std::vector<Scenario> kScenarios = {
     {"create", create},
     {"recover", recover, true},
@@ -120,6 +135,7 @@ inline const std::vector<Scenario> kScenarios = {
     {"write large", write_large},
     {"defragment", defragment, true},
     {"defragment in vain", defragment_in_vain},
+    {"back up", back_up},
 };
 
 // What is on the disk when a scenario begins, and who wrote it.

@@ -9,6 +9,7 @@
 #include <future>
 
 #include "acknowledgements.h"
+#include "core/backup.h"
 #include "core/defrag.h"
 #include "core/store.h"
 #include "core/update.h"
@@ -179,6 +180,26 @@ class Session {
     defrag->abort();
     defrag->release();
   }
+  // Each in a directory of its own: "/backups/<number>/<transactions>.db".
+  void back_up(bool compact) {
+    const std::string path =
+        "/backups/" + std::to_string(++backups_) + "/" + std::to_string(store_->last_seq()) + ".db";
+    const bool done = attempt([&] {
+      const auto backup = std::make_shared<Backup>(
+          *store_->snapshot(), BackupOptions{.path = path, .compact = compact, .hash = true});
+      {
+        const EngineScope outside(false);
+        put("during", std::to_string(backups_), "v");
+      }
+      backup->begin();
+      backup->run();
+    });
+    if (done) published_.push_back(path);
+  }
+  // Backups that are complete and durable by promise.
+  const std::vector<std::string>& published() const { return published_; }
+  // Those that are there, of `promised` all, are complete; "" if so.
+  std::string judge_backups(SimFileSystem& disk, const std::vector<std::string>& promised) const;
   void close() {
     snapshot_.reset();
     if (before_close_) before_close_();
@@ -256,6 +277,8 @@ class Session {
   std::function<void()> before_close_;
   std::vector<Change> changes_;  // by sequence number - 1
   std::vector<ErrorCode> errors_;
+  int backups_ = 0;
+  std::vector<std::string> published_;
 };
 
 inline std::string Session::judge_use() {
@@ -268,6 +291,24 @@ inline std::string Session::judge_use() {
   if (content_of(*store_) != content_at(started())) return "differs";
   if (errors_.size() == errors_before) return "";
   return std::string("unusable: ") + error_name(errors_.back());
+}
+
+inline std::string Session::judge_backups(SimFileSystem& disk,
+                                          const std::vector<std::string>& promised) const {
+  for (const std::string& path : promised) {
+    if (!disk.status(path)) return "the backup " + path + " is lost";
+  }
+  for (const std::string& path : disk.paths()) {
+    if (!path.starts_with("/backups/") || path.ends_with(".tmp")) continue;
+    const auto file = PageFile::open(disk, path, {.read_only = true});
+    const auto tx = file->begin_read();
+    const CheckReport report = hotbolt::check(*tx, nullptr);
+    if (!report.ok()) return path + ": " + report.issues.front().message;
+    Content content;
+    add_content(BucketView::root(View{{}, tx}, kSeqMax), "", content);
+    if (content != content_at(std::stoull(name_of(path)))) return path + " differs";
+  }
+  return "";
 }
 
 inline std::string Session::judge(SimFileSystem& disk, Seq acknowledged, bool cut_again) const {
@@ -293,8 +334,9 @@ inline std::string Session::judge(SimFileSystem& disk, Seq acknowledged, bool cu
   put_into(expected, "after/", "k", "v");
   listener->wait(store->submit());
   close_session_store(store);
-  if (disk.paths() != std::vector<std::string>{kSessionPath}) {
-    return "leaves files behind: " + disk.paths().back();
+  for (const std::string& path : disk.paths()) {
+    if (path != kSessionPath && !path.starts_with("/backups/"))
+      return "leaves files behind: " + path;
   }
   store = Store::open(disk, kSessionPath, session_options(), listener);
   PageFile& file = *store->view()->base->file();

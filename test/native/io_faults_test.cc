@@ -35,6 +35,7 @@ Poison poison_after(const FailedCall& failed) {
     case Kind::kTemporary:
     case Kind::kReplaced:
     case Kind::kCreated:
+    case Kind::kBackup:
       return Poison::kMustNot;
     case Kind::kDatabase:
       if (is_sync || failed.of_meta) return Poison::kMust;
@@ -68,10 +69,12 @@ bool promised(ErrorCode code, const std::vector<FailedCall>& failed) {
 // No temporary file outlives its defragmentation, if it can be removed.
 std::string judge_names(const std::vector<FailedCall>& failed, SimFileSystem& disk) {
   for (const FailedCall& call : failed) {
-    if (call.call == "remove" && call.kind == Kind::kTemporary) return "";
+    const bool is_ours = call.kind == Kind::kTemporary || call.kind == Kind::kBackup;
+    if (call.call == "remove" && is_ours) return "";
   }
   for (const std::string& path : disk.paths()) {
-    if (path.find("-defrag-") != std::string::npos) return "leaves " + path;
+    if (path.find("-defrag-") != std::string::npos || path.ends_with(".tmp"))
+      return "leaves " + path;
   }
   return "";
 }
@@ -91,9 +94,11 @@ Outcome run(const Scenario& scenario, const Beginning& beginning, const Fault& f
   Seq acknowledged_at_end = 0;  // of the scenario, before it closes the store
   std::unique_ptr<SimFileSystem> at_end;
   bool open_at_fault = false;
+  std::vector<std::string> published_at_fault;
   files.set_before_crash([&] {
     acknowledged_at_fault = session.acknowledged();
     open_at_fault = session.is_open();
+    published_at_fault = session.published();
   });
   files.arm(fault);
   // The scenario closes the store in the end; what is left of it is judged before that.
@@ -122,6 +127,8 @@ Outcome run(const Scenario& scenario, const Beginning& beginning, const Fault& f
     wrong = files.repeated_sync();
     if (!wrong.empty()) wrong = "synced again: " + wrong;
   }
+  if (wrong.empty()) wrong = session.judge_backups(*files.crashed(), published_at_fault);
+  if (wrong.empty()) wrong = session.judge_backups(*disk, session.published());
   if (wrong.empty()) wrong = session.judge(*files.crashed(), acknowledged_at_fault, false);
   if (wrong.empty() && at_end != nullptr)
     wrong = session.judge(*at_end, acknowledged_at_end, false);

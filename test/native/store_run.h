@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "acknowledgements.h"
+#include "core/backup.h"
 #include "core/defrag.h"
 #include "core/store.h"
 #include "core/update.h"
@@ -24,6 +25,17 @@
 namespace hotbolt::testing {
 
 inline const std::string kPath = "/data/a.db";
+// Backups lie in a directory of their own: "/backups/<transactions>-<number>.db".
+inline const std::string kBackups = "/backups/";
+inline bool is_backup(const std::string& path) { return path.starts_with(kBackups); }
+
+// The path, unless there is more than the database and its backups.
+inline std::string stray_file(const std::vector<std::string>& paths) {
+  for (const std::string& path : paths) {
+    if (path != kPath && !is_backup(path)) return path;
+  }
+  return "";
+}
 
 struct ModelBucket {
   std::map<std::string, std::string> values;
@@ -339,6 +351,17 @@ class StoreRun {
       if (defrag_step_ == kCaughtUp) defrag_step_ = kCopied;
     }
   }
+  // `between` comes when the state has been taken, and before it is copied.
+  void back_up(bool compact, const std::function<void()>& between) {
+    const std::string path =
+        kBackups + std::to_string(last_seq()) + "-" + std::to_string(++backups_) + ".db";
+    const auto backup = std::make_shared<Backup>(
+        *store_->snapshot(), BackupOptions{.path = path, .compact = compact, .hash = true});
+    between();
+    backup->begin();
+    backup->run();
+    trace_.published(path);
+  }
   enum Step { kIdle, kPinned, kCopied, kCaughtUp, kPublished, kInstalled };
   Step defrag_at() const { return defrag_step_; }
   void defrag_step(const std::function<void()>& between, bool catches_up_again = false) {
@@ -481,6 +504,7 @@ class StoreRun {
   std::shared_ptr<Store> store_;
   std::shared_ptr<Defrag> defrag_;
   Step defrag_step_ = kIdle;
+  int backups_ = 0;
   SegmentWatch watch_;
   size_t watched_ = 0;  // calls of the trace
 };

@@ -45,6 +45,7 @@ enum class CallKind : uint8_t {
   kDirectorySynced,       // path, offset: the index of its kDirectorySyncStarted
   kStarted,               // offset: the transaction's number
   kAcknowledged,          // offset: that of the newest one that is durable by promise
+  kPublished,             // path: a backup that is complete and durable by promise
   kActivity,              // path: what the run is doing from here on
 };
 
@@ -78,6 +79,7 @@ class Trace {
     if (on_acknowledged) on_acknowledged(transaction);
     add({.kind = CallKind::kAcknowledged, .offset = transaction});
   }
+  void published(const std::string& path) { add({.kind = CallKind::kPublished, .path = path}); }
   void activity(const std::string& name) { add({.kind = CallKind::kActivity, .path = name}); }
   // How many calls there are: the point at which a power cut now would happen.
   size_t point() const {

@@ -367,4 +367,62 @@ export const plantedBugs: readonly PlantedBug[] = [
     replace: '',
     caughtBy: { vitest: 'test/faults/cut-short.test.ts' },
   },
+  {
+    name: 'gives a backup its name before it is synced',
+    file: 'native/core/temp_file.cc',
+    find: `  file().sync_all();
+`,
+    replace: '',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'skips the directory sync after the rename of a backup',
+    file: 'native/core/temp_file.cc',
+    find: `  files_.sync_directory(directory_of(target_));
+`,
+    replace: '',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'lets a backup replace what has appeared under its name',
+    file: 'native/core/temp_file.cc',
+    find: 'if (!files_.rename_new(path_, target_)) throw_exists(target_);',
+    replace: 'files_.rename(path_, target_);',
+    caughtBy: { native: 'what appears under the name' },
+  },
+  {
+    name: 'removes a temporary file that somebody is building',
+    file: 'native/core/temp_file.cc',
+    find: '  if (!file->try_lock(LockKind::kExclusive)) return;\n',
+    replace: '',
+    caughtBy: { native: 'temporary files that nobody has locked' },
+  },
+  {
+    name: 'merges what is newer than the snapshot into a backup',
+    file: 'native/core/backup.cc',
+    find: 'tx.apply(state_->pointers(), seq_);',
+    replace: 'tx.apply(state_->pointers());',
+    caughtBy: { native: 'versions that are newer than the snapshot' },
+  },
+  {
+    name: 'publishes a backup that does not pass its check',
+    file: 'native/core/backup.cc',
+    find: '  if (options_.verify) verify(temp);\n',
+    replace: '',
+    caughtBy: { native: 'a source that is damaged or cut short' },
+  },
+  {
+    name: "leaves the database's mark in a backup",
+    file: 'native/core/image.cc',
+    find: '  newest.mark.reset();\n',
+    replace: '',
+    caughtBy: { native: 'a backup holds what its snapshot saw' },
+  },
+  {
+    name: "gives a backup the number of its source's transaction",
+    file: 'native/core/image.cc',
+    find: 'newest.txid = TxId{value(source.txid) + 1};',
+    replace: 'newest.txid = source.txid;',
+    caughtBy: { native: 'a leftover journal of a source without a mark' },
+  },
 ]

@@ -3,6 +3,9 @@
 
 import type { Records } from './records.ts'
 
+/** Page by page; the same and checked afterwards, where the engine can; without free pages. */
+export type BackupKind = 'plain' | 'checked' | 'compact'
+
 export interface Engine {
   /** One transaction that is durable when it resolves. */
   putBatch(records: Records, indexes: Uint32Array): Promise<void>
@@ -17,6 +20,10 @@ export interface Engine {
   scan(): number
   /** Gives the space of what was deleted back. */
   reclaim(): Promise<void>
+  /** Copies the open database to a new file that is durable when it resolves. */
+  backup(path: string, how: BackupKind): Promise<unknown>
+  /** The file that a plain copy would copy. */
+  readonly file: string
   /** Of all its files. */
   sizeBytes(): number
   close(): Promise<void>

@@ -77,6 +77,14 @@ export const comparisons: readonly Compared[] = [
     goal: 5,
     limit: (limits) => limits.copyBytesPerSecond / payloadBytes,
   },
+  ...(['plain', 'checked', 'compact'] as const).map((how): Compared => ({
+    ...more,
+    workload: 'backup',
+    what: `hot backup, ${how}: speed / cp + fsync of the file`,
+    name: `${how}BackupOfCopy`,
+    goal: undefined,
+    limit: () => 1,
+  })),
   {
     ...more,
     workload: 'puts',

@@ -3,15 +3,24 @@
 //
 // The figures are named here; everyday.ts says what each is compared with.
 
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
-import type { Engine, OpenEngine } from './engine.ts'
+import type { BackupKind, Engine, OpenEngine } from './engine.ts'
+import { copySynced } from './files.ts'
 import { appendLatency } from './limits.ts'
 import { randomIntegers, shuffled, type Records } from './records.ts'
 import { median, Samples, type Figures } from './stats.ts'
 
-export const everydayWorkloads = ['load', 'get', 'scan', 'puts', 'delete', 'single'] as const
+export const everydayWorkloads = [
+  'load',
+  'get',
+  'scan',
+  'backup',
+  'puts',
+  'delete',
+  'single',
+] as const
 
 export const batchRecords = 10_000
 export const outstandingPuts = 64
@@ -44,6 +53,7 @@ export async function live({ open, records, directory, only }: Life): Promise<Fi
   engine = await open(data)
   await run('get', () => getAtRandom(engine, records))
   await run('scan', () => scan(engine, records.count))
+  await run('backup', () => backUp(engine, directory))
   await run('puts', () => putConcurrently(engine, records))
   await run('single', () => putSingly(engine, records, directory, 'loaded'))
   if (only.has('delete') || only.has('single')) {
@@ -120,6 +130,32 @@ function scan(engine: Engine, count: number): Figures {
     return perSecond(count, startMs)
   })
   return { scanPerSecond: median(speeds) }
+}
+
+/** Each kind beside `cp` and fsync of the same file, which are taken just before. */
+async function backUp(engine: Engine, directory: string): Promise<Figures> {
+  const target = join(directory, 'copy')
+  const plainMs = median(
+    [1, 2, 3].map(() => {
+      const startMs = performance.now()
+      copySynced(engine.file, target)
+      return performance.now() - startMs
+    }),
+  )
+  rmSync(target)
+  const figures: Record<string, number> = {}
+  for (const how of ['plain', 'checked', 'compact'] satisfies BackupKind[]) {
+    const times: number[] = []
+    for (let run = 0; run < 3; run++) {
+      const startMs = performance.now()
+      await engine.backup(target, how)
+      times.push(performance.now() - startMs)
+      figures[`${how}BackupBytes`] = statSync(target).size
+      rmSync(target)
+    }
+    figures[`${how}BackupOfCopy`] = plainMs / median(times)
+  }
+  return figures
 }
 
 /** `outstandingPuts` writers, each of which waits for its own put before it makes the next. */

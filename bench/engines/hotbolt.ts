@@ -2,7 +2,7 @@
 
 import { join } from 'node:path'
 import { open, type Bucket, type Database } from '../../lib/index.ts'
-import type { Engine } from '../engine.ts'
+import type { BackupKind, Engine } from '../engine.ts'
 import { directoryBytes } from '../files.ts'
 import { valueBytes, type Records } from '../records.ts'
 
@@ -58,6 +58,14 @@ class HotboltEngine implements Engine {
 
   async reclaim(): Promise<void> {
     await this.#db.defrag()
+  }
+
+  backup(path: string, how: BackupKind): Promise<unknown> {
+    return this.#db.backup(path, { compact: how === 'compact', verify: how === 'checked' })
+  }
+
+  get file(): string {
+    return this.#db.path
   }
 
   sizeBytes(): number {

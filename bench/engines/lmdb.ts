@@ -7,7 +7,7 @@
 import { renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
-import type { Engine } from '../engine.ts'
+import type { BackupKind, Engine } from '../engine.ts'
 import { directoryBytes } from '../files.ts'
 import type { Records } from '../records.ts'
 
@@ -70,6 +70,14 @@ class LmdbEngine implements Engine {
     await this.#db.close()
     renameSync(copy, join(this.#directory, 'data.mdb'))
     this.#db = openDatabase(this.#directory)
+  }
+
+  backup(path: string, how: BackupKind): Promise<unknown> {
+    return this.#db.backup(path, how === 'compact')
+  }
+
+  get file(): string {
+    return join(this.#directory, 'data.mdb')
   }
 
   sizeBytes(): number {

@@ -57,8 +57,16 @@ export class BackupStream extends Readable {
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#stopWaiting.abort()
     this.#backup?.cancel(error)
-    const done = (): void => callback(error)
-    this.#image.then((image) => native.closeImage(image)).then(done, done)
+    void this.#letGo(() => callback(error))
+  }
+
+  async #letGo(done: () => void): Promise<void> {
+    try {
+      native.closeImage(await this.#image)
+    } catch {
+      // There is none: that is why the stream ends.
+    }
+    done()
   }
 
   async #readPiece(): Promise<void> {

@@ -1,5 +1,5 @@
-// One backup of a store to a file: native copies, this takes the snapshot, tells of the progress and
-// cancels.
+// One backup of a store to a file: native copies, this takes the snapshot, tells of the progress
+// and cancels.
 //
 // The state is taken when it is constructed: everything written before is in it, nothing after.
 
@@ -83,7 +83,7 @@ export class StoreBackup {
     return snapshotSha256 === '' ? report : { ...report, sha256: snapshotSha256 }
   }
 
-  /** A cancelled backup is ERR_ABORTED with the reason as its cause; anything else is what it is. */
+  /** A cancelled backup is ERR_ABORTED with the reason as its cause. */
   #explain(error: unknown): HotboltError {
     const { signal } = this.#cancellation
     if (!signal.aborted || !HotboltError.is(error, 'ERR_ABORTED')) return toHotboltError(error)

@@ -86,7 +86,7 @@ BackupResult Backup::run() {
   try {
     pacer_.throw_if_cancelled();
     require_free_path(files, options_.path);
-    remove_stale_temps(files, options_.path, pacer_);
+    remove_stale_temps(files, options_.path, &pacer_);
     require_space();
     const auto temp =
         std::make_shared<TempFile>(files, options_.path, state_->base->file()->status());

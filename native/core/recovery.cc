@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/replayer.h"
+#include "core/temp_file.h"
 
 namespace hotbolt {
 
@@ -15,9 +16,12 @@ constexpr size_t kRandomDigits = 32;
 
 void remove_stale_temporaries(FileSystem& files, const std::string& path) {
   std::string directory = directory_of(path);
+  bool has_temps = false;  // of streams of backups
   for (const std::string& name : files.list(directory)) {
     if (is_temporary_name(name_of(path), name)) files.remove(directory + "/" + name);
+    has_temps = has_temps || is_temp_name(name_of(path), name);
   }
+  if (has_temps) remove_stale_temps(files, path, nullptr);
 }
 
 bool is_bound(const JournalSegment& segment, const Meta& meta) {

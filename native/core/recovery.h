@@ -4,7 +4,8 @@
 //
 //   1. create the file if it is missing and that was asked for (page_file: complete or not at all)
 //   2. open and lock it
-//   3. remove temporary files that a crash left (never adopt them)
+//   3. remove temporary files that a crash left (never adopt them); those of backups only when nobody
+//      has them locked
 //   4. segments beside the file: all must be bound to it. Bound means: our mark is in the newest
 //      meta and has the journal's database id; or there is no mark and the segment was begun over
 //      exactly this meta. Else ERR_JOURNAL_STALE.

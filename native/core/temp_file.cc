@@ -40,7 +40,7 @@ void shrink(FileSystem& files, File& file, Pacer& pacer) {
 
 // Somebody may be about to lock the new one whose path we look at; whoever has the lock of a file
 // that still has its name may remove it.
-void remove_if_stale(FileSystem& files, const std::string& path, Pacer& pacer) {
+void remove_if_stale(FileSystem& files, const std::string& path, Pacer* pacer) {
   OpenMode mode;
   mode.write = mode.no_follow = true;
   const std::unique_ptr<File> file = files.open(path, mode);
@@ -48,7 +48,7 @@ void remove_if_stale(FileSystem& files, const std::string& path, Pacer& pacer) {
   const std::optional<FileStatus> current = files.link_status(path);
   if (!current || !current->same_inode(file->status())) return;
   files.remove(path);
-  if (file->status().link_count == 0) shrink(files, *file, pacer);
+  if (pacer != nullptr && file->status().link_count == 0) shrink(files, *file, *pacer);
 }
 
 }  // namespace
@@ -120,7 +120,7 @@ bool is_temp_name(const std::string& target_name, const std::string& name) {
   return false;
 }
 
-void remove_stale_temps(FileSystem& files, const std::string& target, Pacer& pacer) {
+void remove_stale_temps(FileSystem& files, const std::string& target, Pacer* pacer) {
   const std::string directory = directory_of(target);
   for (const std::string& name : files.list(directory)) {
     if (!is_temp_name(name_of(target), name)) continue;

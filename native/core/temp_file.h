@@ -45,8 +45,9 @@ class TempFile {
 // or for such a one.
 bool is_temp_name(const std::string& target_name, const std::string& name);
 
-// Removes those of `target` whose builders are dead; what cannot be removed stays.
-void remove_stale_temps(FileSystem& files, const std::string& target, Pacer& pacer);
+// Removes those of `target` whose builders are dead; what cannot be removed stays. Their blocks are
+// freed in steps; without a pacer, at once. Throws ERR_ABORTED.
+void remove_stale_temps(FileSystem& files, const std::string& target, Pacer* pacer);
 
 // Throws ERR_EXISTS when there is something at `path`, ERR_NOT_A_FILE when that is no regular file
 // (a symbolic link too, wherever it leads).

@@ -3,6 +3,7 @@
 // Each thread begins very much at once and says so; of each wave half is terminated while the
 // results are on their way, and half ends by itself. In the last wave the process exits.
 
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
@@ -11,6 +12,7 @@ const [directory = '', count = ''] = process.argv.slice(2)
 
 async function flood(path: string): Promise<void> {
   const { open } = await import('../../lib/index.ts')
+  const { native } = await import('../../lib/native.ts')
   const db = await open(path, { checkpointBytes: 4 << 10, lockTimeoutMs: 60_000 })
   const kept: unknown[] = []
   for (let n = 0; n < 200; n++) {
@@ -24,6 +26,15 @@ async function flood(path: string): Promise<void> {
     const iterator = snapshot.bucket('b').range()[Symbol.iterator]()
     iterator.next()
     kept.push(snapshot, iterator, db.bucket(`b${n}`))
+  }
+  for (let n = 0; n < 6; n++) {
+    const target = `${path}.${randomUUID()}`
+    void db.backup(target, { compact: n % 2 === 0, bytesPerSecond: n < 2 ? 1 << 18 : 0 })
+    const stream = db.backupStream({ compact: n % 2 === 0 })
+    if (n < 3) stream.resume()
+    const transfer = native.transfer(n < 2 ? 1 << 18 : 0)
+    void native.transferCopy(transfer, path, `${target}.copy`)
+    kept.push(stream, transfer)
   }
   void db.defrag()
   void db.update(() => new Promise(() => {}))

@@ -230,6 +230,25 @@ TEST("temporary files that nobody has locked are removed, others are left alone"
   for (const std::string& path : others) EXPECT_EQ(rig.disk.contents(path), "x");
 }
 
+TEST("opening for writing removes what a killed stream has left beside the database") {
+  Rig rig;
+  rig.fill();
+  rig.run.close();
+  const std::string digits(32, 'c');
+  const std::string stale = kPath + "-backup-" + digits + ".tmp";
+  const std::string finished = kPath + "-backup-" + digits;
+  for (const std::string& path : {stale, stale + "-backup-" + digits + ".tmp", finished})
+    rig.disk.put_file(path, "x");
+  StoreOptions options = Rig::options(1024);
+  options.read_only = true;
+  auto store = Store::open(rig.disk, kPath, options, std::make_shared<Listener>());
+  EXPECT_EQ(rig.temporaries().size(), 2);
+  close_store(store);
+  rig.run.open();
+  EXPECT_TRUE(rig.temporaries().empty());
+  EXPECT_EQ(rig.disk.contents(finished), "x");
+}
+
 TEST("a backup that is cancelled at any call leaves nothing, or is complete") {
   for (const bool compact : {false, true}) {
     Rig rig;
@@ -356,7 +375,7 @@ TEST("a source that is damaged or cut short ends the backup, and nothing is publ
     const PageBucket bucket = *PageBucket::root(*rig.run.store().view()->base).child("b");
     const std::string page(rig.run.store().view()->base->run(bucket.root_page()));
     const uint64_t offset = value(bucket.root_page()) * 1024;
-    file->write(offset + kPageHeaderSize, "damage");
+    file->write(offset, "damaged ");  // not its number any more
     EXPECT_THROWS_CODE(ErrorCode::ERR_CORRUPT,
                        run_backup(rig.backup({.path = kTarget, .compact = compact})));
     EXPECT_EQ(rig.disk.contents(kTarget), "");

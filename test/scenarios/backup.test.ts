@@ -1,5 +1,5 @@
-// Backups of one database to a file: each holds exactly what was written before the call, is a plain
-// bbolt file that real bbolt finds sound, and harms nothing when it ends early.
+// Backups of one database to a file: each holds exactly what was written before the call, is a
+// plain bbolt file that real bbolt finds sound, and harms nothing when it ends early.
 
 import { execFileSync } from 'node:child_process'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
@@ -337,7 +337,7 @@ test(
   }),
 )
 
-test('what a killed backup leaves is removed by the next to the same file, and by nobody else', () =>
+test('what a killed backup leaves is removed by the next to the same file, by no other', () =>
   inDirectory(async (directory) => {
     const [path, target] = [join(directory, 'data.db'), join(directory, 'copy.db')]
     const db = await open(path)

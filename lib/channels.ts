@@ -11,6 +11,11 @@ import type { HotboltError } from './errors.ts'
 export interface ChannelMessages {
   'hotbolt:open': { readonly path: string; readonly readOnly: boolean }
   'hotbolt:close': { readonly path: string }
+  /**
+   * A catalog closed a store and could not write everything into its file: what was acknowledged is
+   * in the journal, and is read from there when the store is opened again.
+   */
+  'hotbolt:close-failed': { readonly path: string; readonly error: HotboltError }
   'hotbolt:checkpoint': {
     readonly path: string
     readonly memtables: number
@@ -31,6 +36,16 @@ export interface ChannelMessages {
     readonly sizeBytes: number
     readonly durationMs: number
   }
+  /** A backup is done with a table, which may still be frozen. */
+  'hotbolt:backup-table': {
+    readonly backup: string
+    readonly table: string
+    readonly outcome: 'copied' | 'reused' | 'gone'
+    readonly sizeBytes: number
+    readonly durationMs: number
+  }
+  /** Something went wrong that does not make a backup fail, or as a failed one was cleaned up. */
+  'hotbolt:backup-warning': { readonly backup: string; readonly message: string }
 }
 
 export type ChannelName = keyof ChannelMessages
@@ -38,11 +53,14 @@ export type ChannelName = keyof ChannelMessages
 const channels: { readonly [Name in ChannelName]: Channel } = {
   'hotbolt:open': channel('hotbolt:open'),
   'hotbolt:close': channel('hotbolt:close'),
+  'hotbolt:close-failed': channel('hotbolt:close-failed'),
   'hotbolt:checkpoint': channel('hotbolt:checkpoint'),
   'hotbolt:checkpoint-failed': channel('hotbolt:checkpoint-failed'),
   'hotbolt:poisoned': channel('hotbolt:poisoned'),
   'hotbolt:defrag': channel('hotbolt:defrag'),
   'hotbolt:backup': channel('hotbolt:backup'),
+  'hotbolt:backup-table': channel('hotbolt:backup-table'),
+  'hotbolt:backup-warning': channel('hotbolt:backup-warning'),
 }
 
 /** The names of all channels. */

@@ -89,9 +89,38 @@ export class HotboltError extends Error {
   }
 }
 
-/** `error` as a HotboltError: itself, or ERR_INTERNAL with it as the cause. */
-export function toHotboltError(error: unknown): HotboltError {
+/** Codes for the operating system's errors; any other is ERR_IO. */
+const systemCodes: ReadonlyMap<string, ErrorCode> = new Map([
+  ['ENOSPC', 'ERR_NO_SPACE'],
+  ['EDQUOT', 'ERR_NO_SPACE'],
+  ['EACCES', 'ERR_PERMISSION'],
+  ['EPERM', 'ERR_PERMISSION'],
+  ['EROFS', 'ERR_PERMISSION'],
+  ['ENOENT', 'ERR_NOT_FOUND'],
+  ['EEXIST', 'ERR_EXISTS'],
+  ['ENOTDIR', 'ERR_NOT_A_FILE'],
+  ['EISDIR', 'ERR_NOT_A_FILE'],
+  ['ELOOP', 'ERR_NOT_A_FILE'],
+])
+
+/**
+ * `error` as a HotboltError: itself; what the operating system said (an error of node:fs), with its
+ * number, call and path (`usedPath` if it names none); or ERR_INTERNAL with it as the cause.
+ */
+export function toHotboltError(error: unknown, usedPath?: string): HotboltError {
   if (error instanceof HotboltError) return error
+  if (isSystemError(error)) {
+    const { errno, syscall, path = usedPath } = error
+    const code = systemCodes.get(error.code) ?? 'ERR_IO'
+    const number = errno === undefined ? undefined : Math.abs(errno)
+    return new HotboltError(code, error.message, { errno: number, syscall, path, cause: error })
+  }
   const message = error instanceof Error ? error.message : String(error)
   return new HotboltError('ERR_INTERNAL', message, { cause: error })
+}
+
+function isSystemError(error: unknown): error is NodeJS.ErrnoException & { code: string } {
+  if (!(error instanceof Error)) return false
+  const { code, syscall } = error as NodeJS.ErrnoException
+  return typeof syscall === 'string' && typeof code === 'string' && /^E[A-Z0-9]+$/.test(code)
 }

@@ -4,13 +4,23 @@
 // other byte of the UTF-8 is '%' and two lower-case hexadecimal digits. So two names never meet,
 // not even where file names ignore case or normalize accents. What would become too long for a file
 // system is '%~' and the SHA-256 of the name: whoever lists such files keeps the name beside them.
+//
+// Backups themselves are called by names that are file names as they are.
 
 import { createHash } from 'node:crypto'
 import { HotboltError } from './errors.ts'
+import type { Rule } from './rules.ts'
 
 const encodedLengthMax = 200
-const nameBytesMax = 1024
+export const nameBytesMax = 1024
 const literal = /^[a-z0-9_-]$/
+
+/** What a backup may be called. */
+export const backupName: Rule = {
+  expected: "1 to 100 letters, digits, '.', '_' and '-', not beginning with '.'",
+  accepts: (value) =>
+    typeof value === 'string' && /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$/.test(value),
+}
 
 /** Throws ERR_INVALID_ARGUMENT unless `name` is 1 to 1,024 bytes of well-formed Unicode. */
 export function requireName(name: unknown): asserts name is string {

@@ -1,5 +1,6 @@
 // The options and reports of backups of many tables.
 
+import { backupName } from '../names.ts'
 import {
   checked,
   milliseconds,
@@ -33,7 +34,7 @@ export interface CreateBackupOptions extends TableFilter {
   readonly tableConcurrency?: number | undefined
   /** Freezes that are released at a time; 8. */
   readonly unfreezeConcurrency?: number | undefined
-  /** 'pipelined': tables that may be frozen at a time; 64. */
+  /** 'pipelined': tables that may be frozen at a time, but for those given up; 64. */
   readonly maxFrozen?: number | undefined
   /** Default: 'pipelined'. */
   readonly unfreeze?: UnfreezeMode | undefined
@@ -43,7 +44,10 @@ export interface CreateBackupOptions extends TableFilter {
   readonly diffFrom?: string | undefined
   /** Numbers of the source's errors that mean "is not there any more"; 60, 81, 218. */
   readonly ignoreErrors?: readonly number[] | undefined
-  /** Of one attempt to release a freeze; also runs when the backup is cancelled; 60,000. */
+  /**
+   * Of one attempt to release a freeze, also when the backup is cancelled; and for how long what
+   * has been cancelled is waited for; 60,000.
+   */
   readonly unfreezeTimeoutMs?: number | undefined
   /** Where freezes are recorded; a directory target has a place of its own. */
   readonly stateDirectory?: string | undefined
@@ -217,11 +221,6 @@ const target: Rule = {
         (verb) => typeof (value as Record<string, unknown>)[verb] === 'function',
       )),
 }
-const name: Rule = {
-  expected: "1 to 100 letters, digits, '.', '_' and '-', not beginning with '.'",
-  accepts: (value) =>
-    typeof value === 'string' && /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$/.test(value),
-}
 const listOf = (expected: string, accepts: (value: unknown) => boolean): Rule => ({
   expected,
   accepts: (value) => Array.isArray(value) && value.every((each) => accepts(each)),
@@ -233,13 +232,13 @@ const filterRules: Rules<TableFilter> = { include: texts, exclude: texts }
 const createRules: Rules<CreateBackupOptions> = {
   ...filterRules,
   target,
-  name,
+  name: backupName,
   tableConcurrency: rule.positiveInteger,
   unfreezeConcurrency: rule.positiveInteger,
   maxFrozen: rule.positiveInteger,
   unfreeze: oneOf('pipelined', 'deferred', 'inline'),
   freezeAllFirst: rule.boolean,
-  diffFrom: name,
+  diffFrom: backupName,
   ignoreErrors: numbers,
   unfreezeTimeoutMs: milliseconds(1),
   stateDirectory: rule.text,
@@ -257,7 +256,7 @@ const cleanRules: Rules<CleanFreezesOptions> = {
 }
 const verifyRules: Rules<VerifyBackupOptions> = {
   target,
-  name,
+  name: backupName,
   depth: oneOf('quick', 'full', 'deep'),
   concurrency: rule.positiveInteger,
   signal: rule.signal,
@@ -266,14 +265,14 @@ const verifyRules: Rules<VerifyBackupOptions> = {
 const restoreRules: Rules<RestoreBackupOptions> = {
   ...filterRules,
   target,
-  name,
+  name: backupName,
   overwrite: rule.boolean,
   tableConcurrency: rule.positiveInteger,
   bytesPerSecond: rule.nonNegativeInteger,
   signal: rule.signal,
   onProgress: rule.callback,
 }
-const deleteRules: Rules<DeleteBackupOptions> = { target, name }
+const deleteRules: Rules<DeleteBackupOptions> = { target, name: backupName }
 const pruneRules: Rules<PruneBackupsOptions> = {
   target,
   keepLast: rule.nonNegativeInteger,

@@ -79,6 +79,8 @@ export interface TableFile {
 export interface RestoreDestination {
   /** Of what kind of source the backup has to be; undefined: any. */
   readonly kind: string | undefined
+  /** The directory that it makes or replaces: the backups may not lie in it, nor it among them. */
+  readonly location?: string
   /** ERR_EXISTS when there is something already, unless `overwrite`. */
   begin(manifest: Manifest, options: { readonly overwrite: boolean }): Promise<RestoreSession>
 }

@@ -2,10 +2,11 @@
 // (directory-target.ts); object storage plugs in here.
 //
 // Keys are relative paths of one or more segments of [A-Za-z0-9._~%-], joined by '/', none of which
-// is '.' or '..'. Every other error than those named below is passed on with its code, or as
-// ERR_IO with the cause.
+// is '.' or '..'; of at most 1,024 characters. Every other error than those named below is passed
+// on with its code, or as ERR_IO with the cause.
 
 import type { Readable } from 'node:stream'
+import { HotboltError } from '../errors.ts'
 
 export interface Target {
   /** For messages: a path, an address. */
@@ -28,6 +29,11 @@ export interface Target {
   readonly stateDirectory?: string
   /** The object as a file of this machine, not to be written. ERR_NOT_FOUND. */
   localFile?(key: string): Promise<string>
+  /**
+   * What stands before the first '/' of keys, each once: all that is needed to find the backups.
+   * May name some that hold nothing. Without it, all objects are listed for that.
+   */
+  listFolders?(signal?: AbortSignal): AsyncIterable<string>
 }
 
 export type TargetBody = Uint8Array | { readonly file: string; readonly sizeBytes: number }
@@ -35,4 +41,25 @@ export type TargetBody = Uint8Array | { readonly file: string; readonly sizeByte
 export interface TargetObject {
   readonly key: string
   readonly sizeBytes: number
+  /**
+   * What lies there cannot be an object: 'a symbolic link', 'a name that no object has'. It has not
+   * been followed or opened, and its key may be none.
+   */
+  readonly problem?: string
+}
+
+const keyLengthMax = 1024
+const key = /^[A-Za-z0-9._~%-]+(?:\/[A-Za-z0-9._~%-]+)*$/
+
+const upwards = /(?:^|\/)\.\.?(?:\/|$)/
+
+export function isKey(text: string): boolean {
+  return text.length <= keyLengthMax && key.test(text) && !upwards.test(text)
+}
+
+/** Throws ERR_INVALID_ARGUMENT unless `text` is a key. */
+export function requireKey(text: string): void {
+  if (isKey(text)) return
+  const expected = "segments of [A-Za-z0-9._~%-] with '/' between them, none of them '.' or '..'"
+  throw new HotboltError('ERR_INVALID_ARGUMENT', `Expected the key to be ${expected}`)
 }

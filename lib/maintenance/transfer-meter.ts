@@ -1,0 +1,85 @@
+// The progress of an operation that moves many files, and what cancels it: the caller's signal, an
+// onProgress callback that throws, or a failure in one of its slots.
+
+import { cancelled } from './cancellation.ts'
+import type { TransferProgress } from './backup-options.ts'
+import type { Manifest } from './manifest.ts'
+
+const progressIntervalMs = 100
+
+export class TransferMeter {
+  /** Aborted as soon as the operation has to end. */
+  readonly signal: AbortSignal
+  readonly #controller = new AbortController()
+  readonly #onProgress: ((progress: TransferProgress) => void) | undefined
+  readonly #startMs = performance.now()
+  readonly #tablesTotal: number
+  readonly #bytesTotal: number
+  #failure: { readonly error: unknown } | undefined
+  #tablesDone = 0
+  #bytesDone = 0
+  #toldMs = -Infinity
+
+  constructor(
+    manifest: Manifest,
+    onProgress: ((progress: TransferProgress) => void) | undefined,
+    signal: AbortSignal | undefined,
+  ) {
+    const { signal: own } = this.#controller
+    this.signal = signal === undefined ? own : AbortSignal.any([signal, own])
+    this.#onProgress = onProgress
+    this.#tablesTotal = manifest.tables.length
+    this.#bytesTotal = sizeOf(manifest.tables)
+    this.#tell()
+  }
+
+  get elapsedMs(): number {
+    return performance.now() - this.#startMs
+  }
+
+  readonly addBytes = (bytes: number): void => {
+    this.#bytesDone += bytes
+    if (performance.now() - this.#toldMs >= progressIntervalMs) this.#tell()
+  }
+
+  tableDone(): void {
+    this.#tablesDone++
+    const isLast = this.#tablesDone === this.#tablesTotal
+    if (isLast || performance.now() - this.#toldMs >= progressIntervalMs) this.#tell()
+  }
+
+  /** One slot has failed: the others are to end soon. */
+  fail(error: unknown): void {
+    if (this.signal.aborted) return
+    this.#failure = { error }
+    this.#controller.abort(error)
+  }
+
+  /** What the operation ended with: the first failure of a slot, being cancelled, or `error`. */
+  outcome(error: unknown, what: string): unknown {
+    if (this.#failure !== undefined) return this.#failure.error
+    return this.signal.aborted ? cancelled(this.signal, what) : error
+  }
+
+  #tell(): void {
+    this.#toldMs = performance.now()
+    try {
+      this.#onProgress?.({
+        tablesTotal: this.#tablesTotal,
+        tablesDone: this.#tablesDone,
+        bytesTotal: this.#bytesTotal,
+        bytesDone: this.#bytesDone,
+        elapsedMs: this.elapsedMs,
+      })
+    } catch (error) {
+      this.#controller.abort(error)
+    }
+  }
+}
+
+/** Bytes of all files of the tables. */
+export function sizeOf(tables: Manifest['tables']): number {
+  let bytes = 0
+  for (const { files } of tables) for (const { sizeBytes } of files) bytes += sizeBytes
+  return bytes
+}

@@ -73,7 +73,14 @@ export interface CheckReport extends NativeCheckReport {
   readonly ok: boolean
 }
 
+/** What a database is made of, for the layers above that work on stores. */
+export let storeOf: (database: Database) => Store
+
 export class Database {
+  static {
+    storeOf = (database) => database.#store
+  }
+
   readonly #store: Store
   readonly #maintainer: Maintainer
   readonly #updates: Updates
@@ -93,6 +100,11 @@ export class Database {
 
   get readOnly(): boolean {
     return this.#store.readOnly
+  }
+
+  /** @internal Whether an update's callback calls. */
+  get isInsideUpdate(): boolean {
+    return this.#updates.isInside
   }
 
   /** A handle; the bucket is created by its first write. */
@@ -179,8 +191,8 @@ export class Database {
    * Copies everything written so far to a new file at `path`, a plain bbolt database, while reads,
    * writes and defragmentations go on. The file has its name when it is complete and durable: until
    * then there is a temporary file beside it. ERR_EXISTS and ERR_NOT_A_FILE for what is at `path`
-   * already, ERR_ABORTED when it is cancelled, ERR_NO_SPACE, ERR_CORRUPT and others: nothing is left
-   * then.
+   * already, ERR_ABORTED when it is cancelled, ERR_NO_SPACE, ERR_CORRUPT and others: then nothing
+   * is left.
    */
   async backup(path: string, options?: StoreBackupOptions): Promise<StoreBackupReport> {
     if (!rule.text.accepts(path)) throw invalid('path', rule.text.expected, path)
@@ -230,9 +242,9 @@ export class Database {
   }
 
   /**
-   * Waits for what has begun, cancels a defragmentation and backups, writes everything into the page file and
-   * releases it: the file alone is the database then. May be called twice. ERR_TX_NESTED inside an
-   * update, which it would wait for.
+   * Waits for what has begun, cancels a defragmentation and backups, writes everything into the
+   * page file and releases it: the file alone is the database then. May be called twice.
+   * ERR_TX_NESTED inside an update, which it would wait for.
    */
   close(): Promise<void> {
     if (this.#updates.isInside) {

@@ -52,6 +52,16 @@ export class Store implements ReadSource {
     return this.handle
   }
 
+  /** New calls are refused. */
+  get isClosing(): boolean {
+    return this.#closing
+  }
+
+  /** Something is at work that a close would wait for. */
+  get isBusy(): boolean {
+    return this.#working.size > 0
+  }
+
   /** Work that postpones the close. Throws ERR_CLOSED. */
   work<T>(run: () => Promise<T>): Promise<T> {
     void this.reader

@@ -1,0 +1,241 @@
+// The open stores of a catalog: at most `maxOpen`, unless more are in use at a time.
+//
+// A store that nobody leases stays open until its place is needed: then the one that was used least
+// recently is closed, which flushes it, before the next one is opened. One that is at work (a
+// defragmentation, an update), or is held otherwise, is passed over; where all are, the next one is
+// opened all the same: waiting could last for ever, and the limit is there for memory and
+// descriptors, of which there is some more. What is above the limit is closed as soon as it can be.
+//
+// A store is opened under its name's lock (name-locks.ts). It is closed without: whoever then opens
+// it again waits here for the close.
+
+import { readFile } from 'node:fs/promises'
+import { constants } from 'node:os'
+import { publish } from '../channels.ts'
+import { storeOf, type Database } from '../database/database.ts'
+import type { Store } from '../database/store.ts'
+import { HotboltError, toHotboltError } from '../errors.ts'
+import { Semaphore } from '../maintenance/semaphore.ts'
+import { native } from '../native.ts'
+
+/** Of a store: its file, two journal segments, and one in passing. */
+const descriptorsOfStore = 4
+/** For everything else in the process. */
+const descriptorsKept = 64
+/** Each open has a thread. */
+const opensMax = 16
+/** Of whole catalogs: syncs of different files wait for the same disk. */
+const closesMax = 16
+/** What a process runs out of when it opens many files. */
+const shortages: readonly number[] = [
+  constants.errno.EMFILE,
+  constants.errno.ENFILE,
+  constants.errno.ENOMEM,
+]
+
+/**
+ * How many stores may be open so that each can be written: at most `wanted`, and fewer where the
+ * process may have few descriptors, as far as the system tells. (One without a descriptor for its
+ * journal could not be written any more.)
+ */
+export async function openStoresMax(wanted: number): Promise<number> {
+  const limits = await readFile('/proc/self/limits', 'latin1').catch(() => '')
+  const limit = /^Max open files\s+(\d+)/m.exec(limits)?.[1]
+  if (limit === undefined) return wanted
+  const bearable = Math.floor((Number(limit) - descriptorsKept) / descriptorsOfStore)
+  return Math.min(wanted, Math.max(bearable, 1))
+}
+
+export class OpenStore {
+  readonly name: string
+  readonly db: Database
+  /** Of users; and of copies that are being made. */
+  leases = 0
+  holds = 0
+  closed: Promise<void> | undefined
+
+  constructor(name: string, db: Database) {
+    this.name = name
+    this.db = db
+  }
+
+  get store(): Store {
+    return storeOf(this.db)
+  }
+
+  /** Neither we nor a user has begun to close it. */
+  get isUsable(): boolean {
+    return !this.store.isClosing
+  }
+
+  get isInUse(): boolean {
+    return this.leases > 0 || this.holds > 0
+  }
+}
+
+export interface OpenStoresEvents {
+  /** ERR_NOT_FOUND unless there is such a store. */
+  readonly requireFile: (name: string) => Promise<void>
+  readonly openFile: (name: string) => Promise<Database>
+  /** Before anybody else has it. Must not throw. */
+  readonly onOpen: (open: OpenStore) => void
+  /** It must stay open, though nobody uses it. */
+  readonly isHeld: (open: OpenStore) => boolean
+  /** Nothing that is written is lost, but snapshots end. Must not throw. */
+  readonly onClose: (open: OpenStore) => void
+}
+
+export class OpenStores {
+  readonly #events: OpenStoresEvents
+  readonly #maxOpen: number
+  /** Also those that are being closed. */
+  readonly #stores = new Map<string, OpenStore>()
+  /** Used least recently first. */
+  readonly #idle = new Set<OpenStore>()
+  readonly #opening = new Semaphore(opensMax)
+  /** Of stores that are open, being opened or being closed. */
+  #places = 0
+  #closing = 0
+  #opens = 0
+  #evictions = 0
+  #peak = 0
+
+  constructor(maxOpen: number, events: OpenStoresEvents) {
+    this.#maxOpen = maxOpen
+    this.#events = events
+  }
+
+  get stats(): { open: number; inUse: number; peak: number; opens: number; evictions: number } {
+    const open = this.#stores.size
+    const inUse = open - this.#closing - this.#idle.size
+    return { open, inUse, peak: this.#peak, opens: this.#opens, evictions: this.#evictions }
+  }
+
+  /** The store, if it is open and stays so for this turn of the event loop. */
+  find(name: string): OpenStore | undefined {
+    const open = this.#stores.get(name)
+    return open?.isUsable === true ? open : undefined
+  }
+
+  /** All of them. */
+  usable(): OpenStore[] {
+    return [...this.#stores.values()].filter((open) => open.isUsable)
+  }
+
+  /** Requires: the name's lock. To be used in the turn in which it resolves. ERR_NOT_FOUND. */
+  async open(name: string): Promise<OpenStore> {
+    const present = this.#stores.get(name)
+    if (present?.isUsable === true) return present
+    if (present !== undefined) await this.close(present)
+    await this.#events.requireFile(name)
+    await this.#makeRoom()
+    this.#takePlace()
+    try {
+      const open = new OpenStore(name, await this.#opening.run(() => this.#openFile(name)))
+      this.#stores.set(name, open)
+      this.#idle.add(open)
+      this.#opens++
+      this.#events.onOpen(open)
+      return open
+    } catch (error) {
+      this.#places--
+      throw error
+    }
+  }
+
+  /** It is in use from here on, until release(). */
+  use(open: OpenStore, purpose: 'leases' | 'holds'): void {
+    open[purpose]++
+    this.#idle.delete(open)
+  }
+
+  release(open: OpenStore, purpose: 'leases' | 'holds'): void {
+    open[purpose]--
+    if (open.isInUse || this.#stores.get(open.name) !== open) return
+    // Closed by a user, or poisoned: whoever opens it next gets one that works.
+    if (!open.isUsable || native.stats(open.store.handle).poisoned) void this.close(open)
+    else this.#idle.add(open)
+    this.trim()
+  }
+
+  /** Closes what is above the limit and can be closed. */
+  trim(): void {
+    while (this.#places - this.#closing > this.#maxOpen) {
+      if (this.#evictOne() === undefined) return
+    }
+  }
+
+  /** Never rejects: what has not been written into the file is in the journal. */
+  close(open: OpenStore): Promise<void> {
+    open.closed ??= this.#close(open).catch((cause: unknown) => {
+      const error = toHotboltError(cause)
+      publish('hotbolt:close-failed', { path: open.db.path, error })
+    })
+    return open.closed
+  }
+
+  /** If it is open, or just being closed. Requires: the name's lock. */
+  async closeName(name: string): Promise<void> {
+    const open = this.#stores.get(name)
+    if (open !== undefined) await this.close(open)
+  }
+
+  /** All, whoever uses them. Rejects with the first failure, once all are closed. */
+  async closeAll(): Promise<void> {
+    const closes = new Semaphore(closesMax)
+    const all = [...this.#stores.values()].map((open) =>
+      closes.run(() => this.close(open).then(() => open.db.close())),
+    )
+    await Promise.allSettled(all)
+    await Promise.all(all)
+  }
+
+  async #close(open: OpenStore): Promise<void> {
+    this.#idle.delete(open)
+    this.#closing++
+    this.#events.onClose(open)
+    try {
+      await open.db.close()
+    } finally {
+      this.#closing--
+      this.#places--
+      this.#stores.delete(open.name)
+    }
+  }
+
+  #takePlace(): void {
+    this.#places++
+    this.#peak = Math.max(this.#peak, this.#places)
+  }
+
+  async #makeRoom(): Promise<void> {
+    while (this.#places >= this.#maxOpen) {
+      const closed = this.#evictOne()
+      if (closed === undefined) return
+      await closed
+    }
+  }
+
+  /** Undefined: none can be closed. */
+  #evictOne(): Promise<void> | undefined {
+    for (const open of this.#idle) {
+      if (open.isUsable && (open.store.isBusy || this.#events.isHeld(open))) continue
+      this.#evictions++
+      return this.close(open)
+    }
+    return undefined
+  }
+
+  async #openFile(name: string): Promise<Database> {
+    for (;;) {
+      try {
+        return await this.#events.openFile(name)
+      } catch (error) {
+        const isShortage = HotboltError.is(error) && shortages.includes(error.errno ?? 0)
+        const closed = isShortage ? this.#evictOne() : undefined
+        if (closed === undefined) throw error
+        await closed
+      }
+    }
+  }
+}

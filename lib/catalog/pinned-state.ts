@@ -1,0 +1,116 @@
+// A state of an open store that a freeze holds on to: what tells it from other states, and how it
+// is copied.
+//
+// A state's version is compared with that of an earlier backup, perhaps after a restore, or after a
+// whole disk was set back to what it was last week. So the database's id and the number of its
+// newest write are not enough: two histories that part from one copy share both. With them goes
+// what one history alone can have: the page file's commit and the time at which the file was
+// written, or, for writes that are only in the journal yet, a number that this opening of the store
+// has drawn.
+
+import { stat } from 'node:fs/promises'
+import { toHotboltError } from '../errors.ts'
+import type { Store } from '../database/store.ts'
+import { cancelled } from '../maintenance/cancellation.ts'
+import type { CopyOptions, TableFile } from '../maintenance/freeze-source.ts'
+import { native, type NativeSnapshotInfo, type SnapshotHandle } from '../native.ts'
+import { onDisk, randomDigits } from './files.ts'
+
+const progressIntervalMs = 100
+const fillPercent = 0.9
+
+/** How the stores of a source are copied. */
+export interface CopyStyle {
+  readonly compact: boolean
+  readonly verify: boolean
+}
+
+/** Of an opening of a store. */
+const sessions = new WeakMap<Store, string>()
+
+export class PinnedState {
+  readonly info: NativeSnapshotInfo
+  readonly #store: Store
+  readonly #snapshot: SnapshotHandle
+
+  /** In the turn of the event loop in which it is called. */
+  constructor(store: Store) {
+    this.#store = store
+    this.#snapshot = native.snapshot(store.reader)
+    this.info = native.snapshotInfo(this.#snapshot)
+  }
+
+  /**
+   * Closing and opening the store gives this state again, and isSameAs() can tell: nothing has been
+   * written since, and the file has its mark, or needs none.
+   */
+  get canBeReopened(): boolean {
+    const { databaseId, seq } = this.info
+    if (databaseId === '' && seq > 0) return false
+    return native.stats(this.#store.handle).lastSeq === seq
+  }
+
+  /** The same state, of a store that has been closed and opened again in between. */
+  isSameAs(other: NativeSnapshotInfo): boolean {
+    const { databaseId, seq, txid, metaChecksum } = this.info
+    if (databaseId !== other.databaseId || seq !== other.seq) return false
+    return databaseId !== '' || (txid === other.txid && metaChecksum === other.metaChecksum)
+  }
+
+  /**
+   * Nobody finds another content under it later. What it stands for is durable by then: after a
+   * crash the number of a write that was lost would be given to another one.
+   */
+  async version(): Promise<string> {
+    const { databaseId, seq, coveredSeq, txid, metaChecksum } = this.info
+    if (!this.#store.readOnly) await this.#store.groups.flush()
+    if (seq > coveredSeq) return [databaseId, seq, sessionOf(this.#store)].join(':')
+    const { mtimeNs } = await onDisk(() => stat(this.#store.path, { bigint: true }))
+    return [databaseId, seq, txid, metaChecksum, mtimeNs].join(':')
+  }
+
+  /** To a new file, complete and synced under its name. ERR_ABORTED, ERR_NO_SPACE, ... */
+  async copy(
+    path: string,
+    style: CopyStyle,
+    options: CopyOptions,
+  ): Promise<Omit<TableFile, 'path'>> {
+    const { signal, bytesPerSecond, onBytes } = options
+    if (signal.aborted) throw cancelled(signal, 'The copy')
+    const format = 'bbolt'
+    const details = { path, ...style, fillPercent, bytesPerSecond, format, hash: true } as const
+    const backup = native.backup(this.#snapshot, details)
+    let told = 0
+    const tell = (): void => {
+      const { bytesCopied } = native.backupProgress(backup)
+      onBytes(bytesCopied - told)
+      told = bytesCopied
+    }
+    const cancel = (): void => native.backupCancel(backup)
+    const timer = setInterval(tell, progressIntervalMs).unref()
+    signal.addEventListener('abort', cancel, { once: true })
+    try {
+      const { sizeBytes, sha256 } = await native.backupRun(backup)
+      tell()
+      return { sizeBytes, sha256 }
+    } catch (error) {
+      throw signal.aborted ? cancelled(signal, 'The copy') : toHotboltError(error)
+    } finally {
+      clearInterval(timer)
+      signal.removeEventListener('abort', cancel)
+    }
+  }
+
+  /** May be called twice, and when the store is closed. */
+  close(): void {
+    native.closeSnapshot(this.#snapshot)
+  }
+}
+
+function sessionOf(store: Store): string {
+  const known = sessions.get(store)
+  if (known !== undefined) return known
+  const drawn = randomDigits()
+  sessions.set(store, drawn)
+  return drawn
+}

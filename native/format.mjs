@@ -12,7 +12,7 @@ const style = readFileSync(join(root, 'native/.clang-format'), 'utf8')
 function sourcesIn(folder) {
   if (!existsSync(join(root, folder))) return []
   return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter((name) => /\.(cc|h)$/.test(name))
+    .filter((name) => /\.(cc|h)$/.test(name) && !/(^|[/\\])node_modules[/\\]/.test(name))
     .map((name) => `${folder}/${name}`)
 }
 

@@ -13,7 +13,7 @@ function listFiles(): string[] {
   const options = { cwd: root, encoding: 'utf8', maxBuffer: 1 << 26 } as const
   const git = spawnSync('git', list, options)
   if (git.status === 0) return git.stdout.split('\n')
-  const generated = /^(node_modules|build|dist|out|prebuilds|\.git)(\/|$)/
+  const generated = /^(build|dist|out|prebuilds|\.git)(\/|$)|(^|\/)node_modules(\/|$)/
   return readdirSync(root, { recursive: true, withFileTypes: true, encoding: 'utf8' })
     .filter((entry) => entry.isFile())
     .map((entry) => relative(root, join(entry.parentPath, entry.name)).replaceAll('\\', '/'))

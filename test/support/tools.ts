@@ -43,9 +43,9 @@ function canMount(): boolean {
   }
 }
 
-function canImport(name: string): boolean {
+function canImport(name: string, from: string = import.meta.url): boolean {
   try {
-    createRequire(import.meta.url).resolve(name)
+    createRequire(from).resolve(name)
     return true
   } catch {
     return false
@@ -59,7 +59,8 @@ const probes: Readonly<Record<string, () => boolean>> = {
   linux: () => process.platform === 'linux',
   gc: () => typeof globalThis.gc === 'function',
   lmdb: () => canImport('lmdb'),
-  chdb: () => canImport('chdb'),
+  // Its tests have packages of their own.
+  chdb: () => canImport('chdb', new URL('../clickhouse/', import.meta.url).href),
 }
 
 export type Tool =

@@ -1,8 +1,17 @@
 // Tests run from the TypeScript sources; only the addon has to be built. Each test file has a
 // process of its own (forks), because a crash of native code must not take others with it.
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
+/** Packages that only some tests need have a folder of their own, where lib does not look. */
+const elsewhere = { find: /^(@aws-sdk\/.*)$/, replacement: packages('./test/s3') + '$1' }
+
+function packages(folder: string): string {
+  return fileURLToPath(new URL(`${folder}/node_modules/`, import.meta.url))
+}
+
 export default defineConfig({
+  resolve: { alias: [elsewhere] },
   test: {
     include: ['test/**/*.test.ts'],
     exclude: ['**/node_modules/**', 'dist/**', 'build/**'],

@@ -6,11 +6,13 @@
 // Without it they are skipped, under a name that ends in `[needs go]`, which skip-report.ts counts.
 // `toolPath('go')` is the program's full path, found also where PATH does not look.
 import { spawnSync } from 'node:child_process'
-import { accessSync, constants, mkdtempSync, rmdirSync } from 'node:fs'
+import { accessSync, constants, existsSync, mkdtempSync, rmdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { describe, test } from 'vitest'
+
+import { repositoryRoot } from '../oracle/root.ts'
 
 /** Where Debian and Go's own installer put programs that an ordinary PATH may not list. */
 const extraFolders = ['/usr/local/go/bin', '/usr/sbin', '/sbin']
@@ -52,6 +54,13 @@ function canImport(name: string, from: string = import.meta.url): boolean {
   }
 }
 
+/** The SDK and the server, which `npm ci --prefix test/s3` installs. */
+function hasS3(): boolean {
+  const folder = join(repositoryRoot, 'test/s3/')
+  const server = join(repositoryRoot, 'build/s3/versitygw')
+  return canImport('@aws-sdk/lib-storage', folder) && existsSync(server)
+}
+
 /** What is not simply a program of that name on PATH. */
 const probes: Readonly<Record<string, () => boolean>> = {
   root: () => process.getuid?.() === 0,
@@ -61,6 +70,7 @@ const probes: Readonly<Record<string, () => boolean>> = {
   lmdb: () => canImport('lmdb'),
   // Its tests have packages of their own.
   chdb: () => canImport('chdb', new URL('../clickhouse/', import.meta.url).href),
+  s3: hasS3,
 }
 
 export type Tool =
@@ -70,6 +80,7 @@ export type Tool =
   | 'gc'
   | 'lmdb'
   | 'chdb'
+  | 's3'
   | 'go'
   | 'etcd'
   | 'etcdctl'

@@ -1,0 +1,287 @@
+// hotbolt/s3: backups in S3 or what speaks its protocol, through the SDK that the user brings.
+//
+//   import { S3Client } from '@aws-sdk/client-s3'
+//   const target = s3Target({ client: new S3Client({}), bucket: 'backups', prefix: 'production' })
+//   await createBackup(catalog, { target, stateDirectory: '/var/lib/backups' })
+//
+// @aws-sdk/client-s3 and @aws-sdk/lib-storage are loaded by the first verb. Retries, time limits
+// and checksums (a CRC-32 of every request by default) are those of the client's configuration.
+// Parts of an upload that fails or is cancelled are removed; those of a process that was killed are
+// not: a lifecycle rule of the bucket should abort incomplete uploads.
+
+import { once } from 'node:events'
+import { createReadStream, type ReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { Readable } from 'node:stream'
+import { setTimeout } from 'node:timers/promises'
+import { HotboltError } from '../index.ts'
+import type { Target, TargetBody, TargetObject } from '../index.ts'
+import { invalidArgument, isServerFault, sizeChanged, toTargetError } from './s3-errors.ts'
+
+/** What is used of an S3Client; every version 3 has it. */
+export interface S3TargetClient {
+  readonly config: object
+  readonly send: (...args: never[]) => unknown
+}
+
+export interface S3TargetOptions {
+  /** An S3Client. It stays the caller's to destroy. */
+  readonly client: S3TargetClient
+  readonly bucket: string
+  /** Of all keys; without one the bucket is used from its top. */
+  readonly prefix?: string | undefined
+}
+
+/** A place for backups. Freezes are recorded elsewhere: give `stateDirectory` with it. */
+export function s3Target(options: S3TargetOptions): Target {
+  return new S3Target(options)
+}
+
+/** Parts are buffered: one upload needs this much memory four times. */
+const partBytes = 8 << 20
+const partsMax = 10_000
+const partsAtOnce = 4
+/** Of removing the parts of an upload that failed; nothing else waits for it. */
+const cleanUpTimeoutMs = 30_000
+
+type Command = object
+type CommandClass = new (input: object) => Command
+type Send = (command: Command, options: { abortSignal?: AbortSignal }) => Promise<unknown>
+
+/** What is used of the two packages; they are not there when this is compiled. */
+interface Sdk {
+  readonly PutObjectCommand: CommandClass
+  readonly GetObjectCommand: CommandClass
+  readonly ListObjectsV2Command: CommandClass
+  readonly DeleteObjectCommand: CommandClass
+  readonly UploadPartCommand: CommandClass
+  readonly CreateMultipartUploadCommand: CommandClass
+  readonly AbortMultipartUploadCommand: CommandClass
+  readonly ListPartsCommand: CommandClass
+  readonly Upload: new (options: object) => { done(): Promise<unknown> }
+}
+
+interface Call {
+  readonly verb: string
+  readonly key: string
+  readonly signal: AbortSignal | undefined
+}
+
+interface ListedPage {
+  readonly CommonPrefixes?: readonly { readonly Prefix?: string }[]
+  readonly Contents?: readonly { readonly Key?: string; readonly Size?: number }[]
+  readonly NextContinuationToken?: string
+}
+
+class S3Target implements Target {
+  readonly location: string
+  readonly #client: S3TargetClient
+  readonly #send: Send
+  readonly #bucket: string
+  readonly #prefix: string
+  #sdk: Promise<Sdk> | undefined
+
+  constructor({ client, bucket, prefix = '' }: S3TargetOptions) {
+    if (typeof client?.send !== 'function') throw invalidArgument('client', 'an S3Client')
+    if (!isName(bucket)) throw invalidArgument('bucket', 'the name of a bucket')
+    if (prefix !== '' && !isName(prefix)) throw invalidArgument('prefix', 'a string without NUL')
+    this.#client = client
+    this.#send = client.send.bind(client) as unknown as Send
+    this.#bucket = bucket
+    const segments = prefix.split('/').filter((segment) => segment !== '')
+    this.#prefix = segments.map((segment) => `${segment}/`).join('')
+    this.location = `s3://${[bucket, ...segments].join('/')}`
+  }
+
+  async put(key: string, body: TargetBody, signal?: AbortSignal): Promise<void> {
+    requireKey(key)
+    await this.#mapped({ verb: 'store', key, signal }, async (sdk) => {
+      if (!(body instanceof Uint8Array)) return this.#upload(sdk, key, body, signal)
+      const command = new sdk.PutObjectCommand({ ...this.#object(key), Body: body })
+      await this.#send(command, withSignal(signal))
+    })
+  }
+
+  async get(key: string, signal?: AbortSignal): Promise<Readable> {
+    requireKey(key)
+    return this.#mapped({ verb: 'read', key, signal }, async (sdk) => {
+      const command = new sdk.GetObjectCommand(this.#object(key))
+      const { Body } = (await this.#send(command, withSignal(signal))) as { Body: Readable }
+      return readerOf(Body, signal, (error) =>
+        toTargetError(error, 'read', this.#path(key), signal),
+      )
+    })
+  }
+
+  async *list(prefix: string, signal?: AbortSignal): AsyncIterable<TargetObject> {
+    for await (const { Contents = [] } of this.#pages({ Prefix: prefix }, signal)) {
+      for (const { Key = '', Size = 0 } of Contents) {
+        const key = Key.slice(this.#prefix.length)
+        // What consoles show as folders are empty objects whose keys end in a slash.
+        if (key !== '' && !key.endsWith('/')) yield { key, sizeBytes: Size }
+      }
+    }
+  }
+
+  async *listFolders(signal?: AbortSignal): AsyncIterable<string> {
+    const pages = this.#pages({ Prefix: '', Delimiter: '/' }, signal)
+    for await (const { CommonPrefixes = [] } of pages) {
+      for (const { Prefix = '' } of CommonPrefixes) yield Prefix.slice(this.#prefix.length, -1)
+    }
+  }
+
+  async delete(key: string, signal?: AbortSignal): Promise<void> {
+    requireKey(key)
+    try {
+      await this.#mapped({ verb: 'delete', key, signal }, (sdk) =>
+        this.#send(new sdk.DeleteObjectCommand(this.#object(key)), withSignal(signal)),
+      )
+    } catch (error) {
+      if (!HotboltError.is(error, 'ERR_NOT_FOUND')) throw error
+    }
+  }
+
+  async *#pages(
+    query: { readonly Prefix: string; readonly Delimiter?: string },
+    signal: AbortSignal | undefined,
+  ): AsyncIterable<ListedPage> {
+    const input = { ...query, Bucket: this.#bucket, Prefix: this.#prefix + query.Prefix }
+    let ContinuationToken: string | undefined
+    do {
+      const page = await this.#mapped({ verb: 'list', key: query.Prefix, signal }, async (sdk) => {
+        const command = new sdk.ListObjectsV2Command({ ...input, ContinuationToken })
+        return (await this.#send(command, withSignal(signal))) as ListedPage
+      })
+      yield page
+      ContinuationToken = page.NextContinuationToken
+    } while (ContinuationToken !== undefined)
+  }
+
+  /**
+   * In parts when the file is large. Upload is given no signal of its own: it would leave the parts
+   * behind while they are still on their way. Its requests are cancelled instead, upon which it
+   * removes the parts before it rejects.
+   */
+  async #upload(
+    sdk: Sdk,
+    key: string,
+    { file, sizeBytes }: { readonly file: string; readonly sizeBytes: number },
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const partSize = Math.max(partBytes, Math.ceil(sizeBytes / partsMax))
+    const body = await openFile(file, sizeBytes)
+    const client = { config: this.#client.config, send: this.#uploadSend(sdk, signal) }
+    const settings = { client, partSize, queueSize: partsAtOnce }
+    try {
+      await new sdk.Upload({ ...settings, params: { ...this.#object(key), Body: body } }).done()
+    } finally {
+      body.destroy()
+    }
+  }
+
+  /** send() for the requests of one upload. */
+  #uploadSend(sdk: Sdk, signal: AbortSignal | undefined): (command: Command) => Promise<unknown> {
+    return (command) => {
+      if (command instanceof sdk.AbortMultipartUploadCommand) {
+        const { input } = command as { readonly input?: object }
+        // What made the upload fail is the error to report.
+        return this.#removeParts(sdk, input ?? {}).catch(() => undefined)
+      }
+      // Cancelled, it might leave an upload of which nobody knows the id.
+      if (command instanceof sdk.CreateMultipartUploadCommand) return this.#send(command, {})
+      return this.#send(command, withSignal(signal))
+    }
+  }
+
+  /** A part that still arrives as the upload is removed may survive that: look, and once more. */
+  async #removeParts(sdk: Sdk, upload: object): Promise<void> {
+    const signal = AbortSignal.timeout(cleanUpTimeoutMs)
+    const options = { abortSignal: signal }
+    for (let pauseMs = 50; ; pauseMs *= 2) {
+      try {
+        await this.#send(new sdk.AbortMultipartUploadCommand(upload), options)
+        await this.#send(new sdk.ListPartsCommand({ ...upload, MaxParts: 1 }), options)
+      } catch (error) {
+        // That there is no such upload is what is wanted; nor helps another attempt when the server
+        // is gone, or does not let us look.
+        if (!isServerFault(error)) return
+      }
+      await setTimeout(pauseMs, undefined, { signal })
+    }
+  }
+
+  async #mapped<T>({ verb, key, signal }: Call, run: (sdk: Sdk) => Promise<T>): Promise<T> {
+    this.#sdk ??= loadSdk()
+    const sdk = await this.#sdk
+    try {
+      signal?.throwIfAborted()
+      return await run(sdk)
+    } catch (error) {
+      throw toTargetError(error, verb, this.#path(key), signal)
+    }
+  }
+
+  #object(key: string): { readonly Bucket: string; readonly Key: string } {
+    return { Bucket: this.#bucket, Key: this.#prefix + key }
+  }
+
+  #path(key: string): string {
+    return `s3://${this.#bucket}/${this.#prefix}${key}`
+  }
+}
+
+const isName = (text: unknown): boolean =>
+  typeof text === 'string' && text !== '' && !text.includes('\0')
+
+/** The interface promises that no other key is ever used. */
+function requireKey(key: string): void {
+  const isKey = /^[A-Za-z0-9._~%-]+(?:\/[A-Za-z0-9._~%-]+)*$/.test(key) && key.length <= 1024
+  if (isKey && !key.split('/').some((segment) => segment === '.' || segment === '..')) return
+  throw invalidArgument('key', "segments of [A-Za-z0-9._~%-] with '/' between them")
+}
+
+const withSignal = (signal: AbortSignal | undefined): { abortSignal?: AbortSignal } =>
+  signal === undefined ? {} : { abortSignal: signal }
+
+/** Of another size, the server would wait for the rest for ever, or keep a part of it. */
+async function openFile(path: string, sizeBytes: number): Promise<ReadStream> {
+  const { size } = await stat(path)
+  if (size !== sizeBytes) throw sizeChanged(path, sizeBytes, size)
+  const stream = createReadStream(path)
+  await once(stream, 'open')
+  return stream
+}
+
+/** `body` with our errors; the request ends when its reader goes, or at the signal. */
+function readerOf(
+  body: Readable,
+  signal: AbortSignal | undefined,
+  mapError: (error: unknown) => HotboltError,
+): Readable {
+  const cancel = (): void => void body.destroy(signal?.reason as Error)
+  signal?.addEventListener('abort', cancel, { once: true })
+  const chunks = async function* (): AsyncGenerator<unknown> {
+    try {
+      yield* body
+    } catch (error) {
+      throw mapError(error)
+    }
+  }
+  const reader = Readable.from(chunks(), { objectMode: false })
+  return reader.once('close', () => {
+    signal?.removeEventListener('abort', cancel)
+    body.destroy()
+  })
+}
+
+async function loadSdk(): Promise<Sdk> {
+  // Not written in import(): a compiler or bundler would want to find them.
+  const names = ['@aws-sdk/client-s3', '@aws-sdk/lib-storage']
+  try {
+    const [commands, storage] = await Promise.all(names.map((name) => import(name)))
+    return { ...(commands as Sdk), ...(storage as Sdk) }
+  } catch (cause) {
+    const message = `hotbolt/s3 needs ${names.join(' and ')}: install them beside hotbolt`
+    throw new HotboltError('ERR_IO', message, { cause })
+  }
+}

@@ -70,6 +70,7 @@ export { deleteBackup } from './maintenance/delete.ts'
 export { directoryTarget } from './maintenance/directory-target.ts'
 export { filesDestination } from './maintenance/restore-files.ts'
 export { pruneBackups } from './maintenance/retention.ts'
+export { readBackup, type ReadBackupOptions } from './maintenance/read-backup.ts'
 export { verifyBackup } from './maintenance/verify.ts'
 
 export { errorCodes, HotboltError, type ErrorCode } from './errors.ts'

@@ -8,9 +8,11 @@ export type OptionValues = Readonly<Record<string, unknown>>
 
 export interface Command {
   readonly name: string
-  /** The arguments, as the help shows them. */
+  /** The arguments, as the help shows them; a line for each way to call it. */
   readonly usage: string
   readonly summary: string
+  /** What else the help says, in whole lines. */
+  readonly details?: string
   /** Besides --json and -h; each with its line of help. */
   readonly options: OptionSpecs
   readonly optionHelp: readonly (readonly [option: string, help: string])[]
@@ -18,6 +20,15 @@ export interface Command {
   readonly positionals: readonly [number, number]
   /** Returns the exit code. */
   readonly run: (invocation: Invocation) => Promise<number>
+}
+
+/** Commands under a name of their own: `hotbolt backup list`. */
+export interface CommandGroup {
+  readonly name: string
+  readonly summary: string
+  readonly commands: readonly Command[]
+  /** What the help says below the list of commands, in whole lines. */
+  readonly details: string
 }
 
 export interface Invocation {
@@ -30,6 +41,7 @@ export const exitCodes = {
   ok: 0,
   failed: 1,
   usage: 2,
+  warnings: 3,
   damaged: 4,
   locked: 5,
   interrupted: 130,
@@ -57,17 +69,60 @@ export function parseCommandLine(command: Command, args: readonly string[]): Par
   }
 }
 
-export function requirePositionals(command: Command, positionals: readonly string[]): void {
+/** `name`: with that of its group. */
+export function requirePositionals(
+  command: Command,
+  name: string,
+  positionals: readonly string[],
+): void {
   const [least, most] = command.positionals
   if (positionals.length >= least && positionals.length <= most) return
-  throw new UsageError(`Expected: hotbolt ${command.name} ${command.usage}`)
+  throw new UsageError(`Expected: ${usageLines(command, name).join(', or: ')}`)
 }
 
-export function helpOf(command: Command): string {
+export function helpOf(command: Command, name: string): string {
   const lines = [...command.optionHelp, ['--json', 'machine-readable output'], ['-h', 'this help']]
-  const options = lines.map(([option = '', help = '']) => `  ${option.padEnd(26)}${help}\n`)
-  const usage = `Usage: hotbolt ${command.name} ${command.usage}`
-  return `${usage}\n\n${command.summary}.\n\n${options.join('')}`
+  const width = Math.max(24, ...lines.map(([option = '']) => option.length)) + 2
+  const options = lines.map(([option = '', help = '']) => `  ${option.padEnd(width)}${help}\n`)
+  const usage = usageLines(command, name).join('\n       ')
+  const details = command.details === undefined ? '' : `\n${command.details}`
+  return `Usage: ${usage}\n\n${command.summary}.\n${details}\n${options.join('')}`
+}
+
+export function helpOfGroup({ name, summary, commands, details }: CommandGroup): string {
+  const lines = commands.map((each) => `  ${each.name.padEnd(10)}${each.summary}\n`)
+  const usage = `Usage: hotbolt ${name} <command> ...`
+  const more = `hotbolt ${name} <command> -h says more.`
+  return `${usage}\n\n${summary}.\n\n${lines.join('')}\n${details}\n${more}\n`
+}
+
+function usageLines(command: Command, name: string): string[] {
+  return command.usage.split('\n').map((line) => `hotbolt ${name} ${line}`)
+}
+
+/** Text given as an option; undefined when it was not given. */
+export function textOption(values: OptionValues, name: string): string | undefined {
+  const text = values[name]
+  if (text === '') throw new UsageError(`Expected --${name} not to be empty`)
+  return typeof text === 'string' ? text : undefined
+}
+
+/** The texts of an option that may be given several times; undefined when it was not given. */
+export function textsOption(values: OptionValues, name: string): string[] | undefined {
+  const texts = values[name]
+  return Array.isArray(texts) ? texts.map(String) : undefined
+}
+
+/** Text that is one of `choices`. */
+export function choiceOption<Choice extends string>(
+  values: OptionValues,
+  name: string,
+  choices: readonly Choice[],
+): Choice | undefined {
+  const text = textOption(values, name)
+  const choice = choices.find((each) => each === text)
+  if (text === undefined || choice !== undefined) return choice
+  throw new UsageError(`Expected --${name} to be ${choices.join(', ')}, got "${text}"`)
 }
 
 /** A number given as an option; undefined when it was not given. */

@@ -1,12 +1,22 @@
 #!/usr/bin/env node
 // The command line: finds the command, runs it, and turns what happens into an exit code.
 //
-//   0 ok   1 failed   2 wrong usage   4 damage was found   5 the file is locked   130 interrupted
+//   0 ok   1 failed   2 wrong usage   3 done, with warnings   4 damage was found   5 locked
+//   130 interrupted
 
 import { readFile } from 'node:fs/promises'
 import { HotboltError } from '../index.ts'
-import { exitCodes, helpOf, parseCommandLine, requirePositionals, UsageError } from './command.ts'
-import type { Command } from './command.ts'
+import {
+  exitCodes,
+  helpOf,
+  helpOfGroup,
+  parseCommandLine,
+  requirePositionals,
+  UsageError,
+  type Command,
+  type CommandGroup,
+} from './command.ts'
+import { backup } from './commands/backup.ts'
 import { buckets } from './commands/buckets.ts'
 import { check } from './commands/check.ts'
 import { defrag } from './commands/defrag.ts'
@@ -19,9 +29,10 @@ import { stats } from './commands/stats.ts'
 import { createOutput, endQuietlyOnBrokenPipe } from './output.ts'
 
 const commands: readonly Command[] = [info, stats, check, buckets, keys, get, put, remove, defrag]
+const groups: readonly CommandGroup[] = [backup]
 
-const exitCodeHelp = `Exit codes: 0 ok, 1 failed, 2 wrong usage, 4 damage was found,
-5 the file is locked, 130 interrupted.
+const exitCodeHelp = `Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 done with warnings,
+4 damage was found, 5 locked, 130 interrupted.
 `
 
 async function version(): Promise<string> {
@@ -31,34 +42,52 @@ async function version(): Promise<string> {
 }
 
 function overview(): string {
-  const lines = commands.map(({ name, summary }) => `  ${name.padEnd(10)}${summary}\n`)
+  const all = [...commands, ...groups]
+  const lines = all.map(({ name, summary }) => `  ${name.padEnd(10)}${summary}\n`)
   const usage = 'Usage: hotbolt <command> <file> ...'
   return `${usage}\n\n${lines.join('')}\n${exitCodeHelp}\nhotbolt <command> -h says more.\n`
 }
 
 async function run(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args
-  if (name === '-h' || name === '--help') {
-    process.stdout.write(overview())
-    return exitCodes.ok
-  }
   if (name === '--version') {
     process.stdout.write(`${await version()}\n`)
     return exitCodes.ok
   }
-  if (name === undefined) {
-    process.stderr.write(overview())
-    return exitCodes.usage
-  }
-  const command = commands.find((each) => each.name === name)
-  if (command === undefined) throw new UsageError(`There is no command "${name}"`)
-  const { positionals, values } = parseCommandLine(command, rest)
+  if (isHelp(name)) return showList(overview(), name)
+  const group = groups.find((each) => each.name === name)
+  if (group === undefined) return runOne(commands, '', name, rest)
+  const [subname, ...subrest] = rest
+  if (isHelp(subname)) return showList(helpOfGroup(group), subname)
+  return runOne(group.commands, `${group.name} `, subname, subrest)
+}
+
+const isHelp = (name: string | undefined): boolean =>
+  name === undefined || name === '-h' || name === '--help'
+
+/** Asked for, or because nothing was. */
+function showList(text: string, name: string | undefined): number {
+  const stream = name === undefined ? process.stderr : process.stdout
+  stream.write(text)
+  return name === undefined ? exitCodes.usage : exitCodes.ok
+}
+
+async function runOne(
+  among: readonly Command[],
+  prefix: string,
+  name: string | undefined,
+  args: readonly string[],
+): Promise<number> {
+  const fullName = `${prefix}${name}`
+  const command = among.find((each) => each.name === name)
+  if (command === undefined) throw new UsageError(`There is no command "${fullName}"`)
+  const { positionals, values } = parseCommandLine(command, args)
   const output = createOutput(values['json'] === true)
   if (values['help'] === true) {
-    await output.write(helpOf(command))
+    await output.write(helpOf(command, fullName))
     return exitCodes.ok
   }
-  requirePositionals(command, positionals)
+  requirePositionals(command, fullName, positionals)
   return command.run({ positionals, values, output })
 }
 
@@ -68,6 +97,7 @@ function report(error: unknown): number {
   process.stderr.write(`hotbolt: ${message}${code}\n`)
   if (error instanceof UsageError) return exitCodes.usage
   if (HotboltError.is(error, 'ERR_INVALID_ARGUMENT')) return exitCodes.usage
+  if (HotboltError.is(error, 'ERR_BACKUP_CORRUPT')) return exitCodes.damaged
   return HotboltError.is(error, 'ERR_LOCKED') ? exitCodes.locked : exitCodes.failed
 }
 

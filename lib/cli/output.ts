@@ -31,6 +31,30 @@ export function toTable(rows: readonly (readonly [name: string, value: string])[
   return rows.map(([name, value]) => `${name.padEnd(width)}${value}\n`).join('')
 }
 
+export interface Column {
+  readonly title: string
+  /** Numbers and sizes are easier to compare at the right. */
+  readonly right?: boolean
+}
+
+/** Rows under titles, aligned; '' without rows. */
+export function toColumns(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+): string {
+  if (rows.length === 0) return ''
+  const lines = [columns.map(({ title }) => title), ...rows]
+  const widths = columns.map((_, at) => Math.max(...lines.map((line) => line[at]?.length ?? 0)))
+  const pad = (text: string, at: number): string =>
+    columns[at]?.right === true ? text.padStart(widths[at] ?? 0) : text.padEnd(widths[at] ?? 0)
+  return lines.map((line) => `${line.map(pad).join('  ').trimEnd()}\n`).join('')
+}
+
+/** `1 table`, `12 tables`. */
+export function counted(count: number, noun: string): string {
+  return `${count.toLocaleString('en-US')} ${noun}${count === 1 ? '' : 's'}`
+}
+
 /** What a leftover journal holds on top of the file: '' when it holds nothing. */
 export function journalNote({ lastSeq, coveredSeq }: DatabaseStats): string {
   const transactions = lastSeq - coveredSeq

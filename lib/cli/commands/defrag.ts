@@ -4,7 +4,7 @@ import { HotboltError, open, type DefragReport } from '../../index.ts'
 import { exitCodes, numberOption, type Command } from '../command.ts'
 import { formatBytes, formatDuration } from '../format.ts'
 import { toJson, toTable } from '../output.ts'
-import { createProgressBar } from '../progress.ts'
+import { createProgressBar, defragLine } from '../progress.ts'
 
 export const defrag: Command = {
   name: 'defrag',
@@ -23,7 +23,7 @@ export const defrag: Command = {
     }
     const interruption = new AbortController()
     const interrupt = (): void => interruption.abort()
-    const bar = createProgressBar()
+    const bar = createProgressBar(defragLine)
     process.on('SIGINT', interrupt)
     try {
       await using database = await open(file, { create: false })

@@ -1,0 +1,77 @@
+// What backups have to say when they are done, for a person.
+
+import type { BackupReport, Freeze, TableReport } from '../../index.ts'
+import { exitCodes } from '../command.ts'
+import { formatBytes, formatDuration } from '../format.ts'
+import { counted, toColumns, toTable } from '../output.ts'
+
+/** What did not go well, and still did not make it fail. */
+export interface Aftermath {
+  readonly warnings: readonly string[]
+  readonly leftover: readonly Freeze[]
+}
+
+/** 3 when somebody should look. */
+export function aftermathCode({ warnings, leftover }: Aftermath): number {
+  return warnings.length + leftover.length > 0 ? exitCodes.warnings : exitCodes.ok
+}
+
+/** A line for each; '' when all went well. */
+export function describeAftermath({ warnings, leftover }: Aftermath): string {
+  const lines = [
+    ...warnings.map((warning) => `warning: ${warning}\n`),
+    ...leftover.map(({ table, id }) => `still frozen: ${table} (${id})\n`),
+  ]
+  const remedy = leftover.length > 0 ? 'hotbolt backup clean tries again to release them.\n' : ''
+  return lines.length === 0 ? '' : `\n${lines.join('')}${remedy}`
+}
+
+export function describeBackup(report: BackupReport, place: string, verbose: boolean): string {
+  const { name, tables, bytesCopied, bytesReused, durationMs, completeMs, maxFrozen } = report
+  const count = (outcome: TableReport['outcome']): number =>
+    tables.filter((table) => table.outcome === outcome).length
+  const outcomes = (['copied', 'reused', 'gone'] as const)
+    .filter((outcome) => outcome === 'copied' || count(outcome) > 0)
+    .map((outcome) => `${count(outcome)} ${outcome}`)
+  const reused = bytesReused > 0 ? `, ${formatBytes(bytesReused)} reused` : ''
+  const rows = [
+    ['backup', name],
+    ['kept in', place],
+    ['tables', outcomes.join(', ')],
+    ['size', `${formatBytes(bytesCopied)} copied${reused}`],
+    ['took', `${formatDuration(durationMs)}, complete after ${formatDuration(completeMs)}`],
+    ['frozen', `at most ${maxFrozen} at a time`],
+  ] as const
+  return toTable(rows) + (verbose ? `\n${describeTables(tables)}` : '')
+}
+
+function describeTables(tables: readonly TableReport[]): string {
+  const columns = [
+    { title: 'TABLE' },
+    { title: 'OUTCOME' },
+    { title: 'FILES', right: true },
+    { title: 'SIZE', right: true },
+    { title: 'FREEZE', right: true },
+    { title: 'COPY', right: true },
+    { title: 'UNFREEZE', right: true },
+    { title: '' },
+  ]
+  const rows = tables.map((table) => [
+    table.name,
+    table.outcome,
+    String(table.files),
+    formatBytes(table.sizeBytes),
+    formatDuration(table.freezeMs),
+    formatDuration(table.copyMs),
+    formatDuration(table.unfreezeMs),
+    table.unfreeze === 'released' ? '' : table.unfreeze,
+  ])
+  return rows.length === 0 ? 'There are no tables.\n' : toColumns(columns, rows)
+}
+
+/** '20261120T153000Z' is hard to read: `2026-11-20 15:30:00`, in UTC. */
+export function formatTime(iso: string): string {
+  return iso === '' ? '-' : iso.slice(0, 19).replace('T', ' ')
+}
+
+export const countedTables = (count: number): string => counted(count, 'table')

@@ -1,0 +1,65 @@
+// hotbolt backup clean: what backups have left behind that did not end in good order.
+
+import { resolve } from 'node:path'
+import { cleanFreezes, type CleanReport } from '../../../index.ts'
+import { aftermathCode, describeAftermath } from '../../backup/report.ts'
+import { sourceOptionHelp, sourceOptions } from '../../backup/source.ts'
+import { withSource } from '../../backup/source.ts'
+import { targetOptionHelp, targetOptions, withTarget } from '../../backup/target.ts'
+import { numberOption, textOption, type Command } from '../../command.ts'
+import { counted, toJson } from '../../output.ts'
+
+export const clean: Command = {
+  name: 'clean',
+  usage: `<file>|<directory> --target <place>
+--clickhouse <url> --target <place>`,
+  summary: 'Release the freezes of backups that were killed, and remove what they left',
+  details: `Backups that are being made are left alone.
+`,
+  options: {
+    ...targetOptions,
+    ...sourceOptions,
+    state: { type: 'string' },
+    'unfreeze-concurrency': { type: 'string' },
+    'unfreeze-timeout-ms': { type: 'string' },
+    'dry-run': { type: 'boolean' },
+  },
+  optionHelp: [
+    ...targetOptionHelp,
+    ...sourceOptionHelp,
+    ['--state <directory>', 'where freezes are recorded; needed for s3://'],
+    ['--unfreeze-concurrency <n>', 'tables that are released at a time (8)'],
+    ['--unfreeze-timeout-ms <n>', 'of one attempt to release a table (60000)'],
+    ['--dry-run', 'only say what would be done'],
+  ],
+  positionals: [0, 1],
+  run: ({ positionals: [path], values, output }) =>
+    withTarget(values, async (target) => {
+      const state = textOption(values, 'state')
+      const dryRun = values['dry-run'] === true
+      const report = await withSource(path, values, (source) =>
+        cleanFreezes(source, {
+          target,
+          dryRun,
+          stateDirectory: state === undefined ? undefined : resolve(state),
+          unfreezeConcurrency: numberOption(values, 'unfreeze-concurrency'),
+          unfreezeTimeoutMs: numberOption(values, 'unfreeze-timeout-ms'),
+        }),
+      )
+      await output.write(output.json ? toJson(report) : describe(report, dryRun))
+      return aftermathCode(report)
+    }),
+}
+
+function describe(report: CleanReport, dryRun: boolean): string {
+  const { released, abandoned, running } = report
+  const [release, remove] = dryRun ? ['would release', 'would remove'] : ['released', 'removed']
+  const lines = [
+    ...released.map(({ table, id }) => `${release} ${table} (${id})\n`),
+    ...abandoned.map((name) => `${remove} what is left of ${name}\n`),
+    ...running.map((name) => `${name} is being made: left alone\n`),
+  ]
+  const summary = lines.length === 0 ? 'There is nothing to clean.\n' : lines.join('')
+  const total = released.length > 1 ? `${counted(released.length, 'freeze')} ${release}\n` : ''
+  return summary + total + describeAftermath(report)
+}

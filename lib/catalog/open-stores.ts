@@ -79,7 +79,7 @@ export interface OpenStoresEvents {
   readonly openFile: (name: string) => Promise<Database>
   /** Before anybody else has it. Must not throw. */
   readonly onOpen: (open: OpenStore) => void
-  /** It must stay open, though nobody uses it. */
+  /** It must stay open, though nobody uses it; until reconsider() is called. */
   readonly isHeld: (open: OpenStore) => boolean
   /** Nothing that is written is lost, but snapshots end. Must not throw. */
   readonly onClose: (open: OpenStore) => void
@@ -92,6 +92,8 @@ export class OpenStores {
   readonly #stores = new Map<string, OpenStore>()
   /** Used least recently first. */
   readonly #idle = new Set<OpenStore>()
+  /** Idle ones that were found to be held: not looked at again before reconsider(). */
+  readonly #held = new Set<OpenStore>()
   readonly #opening = new Semaphore(opensMax)
   /** Of stores that are open, being opened or being closed. */
   #places = 0
@@ -107,7 +109,7 @@ export class OpenStores {
 
   get stats(): { open: number; inUse: number; peak: number; opens: number; evictions: number } {
     const open = this.#stores.size
-    const inUse = open - this.#closing - this.#idle.size
+    const inUse = open - this.#closing - this.#idle.size - this.#held.size
     return { open, inUse, peak: this.#peak, opens: this.#opens, evictions: this.#evictions }
   }
 
@@ -147,6 +149,7 @@ export class OpenStores {
   use(open: OpenStore, purpose: 'leases' | 'holds'): void {
     open[purpose]++
     this.#idle.delete(open)
+    this.#held.delete(open)
   }
 
   release(open: OpenStore, purpose: 'leases' | 'holds'): void {
@@ -155,6 +158,13 @@ export class OpenStores {
     // Closed by a user, or poisoned: whoever opens it next gets one that works.
     if (!open.isUsable || native.stats(open.store.handle).poisoned) void this.close(open)
     else this.#idle.add(open)
+    this.trim()
+  }
+
+  /** It may not be held any more. */
+  reconsider(name: string): void {
+    const open = this.#stores.get(name)
+    if (open !== undefined && this.#held.delete(open)) this.#idle.add(open)
     this.trim()
   }
 
@@ -192,6 +202,7 @@ export class OpenStores {
 
   async #close(open: OpenStore): Promise<void> {
     this.#idle.delete(open)
+    this.#held.delete(open)
     this.#closing++
     this.#events.onClose(open)
     try {
@@ -219,7 +230,12 @@ export class OpenStores {
   /** Undefined: none can be closed. */
   #evictOne(): Promise<void> | undefined {
     for (const open of this.#idle) {
-      if (open.isUsable && (open.store.isBusy || this.#events.isHeld(open))) continue
+      if (open.isUsable && open.store.isBusy) continue
+      if (open.isUsable && this.#events.isHeld(open)) {
+        this.#idle.delete(open)
+        this.#held.add(open)
+        continue
+      }
       this.#evictions++
       return this.close(open)
     }

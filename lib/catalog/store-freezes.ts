@@ -73,7 +73,8 @@ export interface StoreFreezesParts {
 
 export class StoreFreezes {
   readonly #parts: StoreFreezesParts
-  readonly #cancellation = new AbortController()
+  /** That are being made. */
+  readonly #copies = new Set<AbortController>()
   readonly #byId = new Map<string, StoreFreeze>()
   readonly #byName = new Map<string, Set<StoreFreeze>>()
 
@@ -110,22 +111,25 @@ export class StoreFreezes {
     )
   }
 
-  copy(id: string, target: string, style: CopyStyle, given: CopyOptions): Promise<CopiedStore> {
+  copy(id: string, target: string, style: CopyStyle, options: CopyOptions): Promise<CopiedStore> {
     const freeze = this.#get(id)
-    const signal = AbortSignal.any([given.signal, this.#cancellation.signal])
-    const options = { ...given, signal }
-    const copyPinned = async (state: PinnedState): Promise<CopiedStore> => {
-      const copied = await state.copy(target, style, options)
-      freeze.isCopied = true
-      return copied
-    }
-    return this.#work(freeze, copyPinned, (aside) => copyFile(aside, target, options))
+    return this.#cancellable(options.signal, (signal) => {
+      const copyPinned = async (state: PinnedState): Promise<CopiedStore> => {
+        const copied = await state.copy(target, style, { ...options, signal })
+        freeze.isCopied = true
+        this.#parts.stores.reconsider(freeze.name)
+        return copied
+      }
+      const copyAside = (aside: string): Promise<CopiedStore> =>
+        copyFile(aside, target, { ...options, signal })
+      return this.#work(freeze, copyPinned, copyAside)
+    })
   }
 
   /** Copies end with ERR_ABORTED. */
   cancel(): void {
     const reason = new HotboltError('ERR_CLOSED', 'The catalog is being closed')
-    this.#cancellation.abort(reason)
+    for (const copy of this.#copies) copy.abort(reason)
   }
 
   /** All; what cannot be removed is removed by the next owner. */
@@ -144,7 +148,7 @@ export class StoreFreezes {
     const same = this.#byName.get(freeze.name)
     same?.delete(freeze)
     if (same?.size === 0) this.#byName.delete(freeze.name)
-    this.#parts.stores.trim()
+    this.#parts.stores.reconsider(freeze.name)
   }
 
   /** Whoever opens a store pins it for the freezes that wait for that. */
@@ -222,13 +226,32 @@ export class StoreFreezes {
     try {
       const state = pinnedOf(freeze)
       const path = directory.newAsidePath()
-      const { signal } = this.#cancellation
       freeze.version ??= await state.version()
-      await state.copy(path, asideStyle, { signal, bytesPerSecond: 0, onBytes: () => {} })
+      await this.#cancellable(undefined, (signal) =>
+        state.copy(path, asideStyle, { signal, bytesPerSecond: 0, onBytes: () => {} }),
+      )
       freeze.aside = path
       freeze.unpin()
     } finally {
       stores.release(open, 'holds')
+    }
+  }
+
+  /** By the caller and by cancel(). (AbortSignal.any() would leave a trace in a long-lived one.) */
+  async #cancellable<T>(
+    given: AbortSignal | undefined,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const copy = new AbortController()
+    const abort = (): void => copy.abort(given?.reason)
+    this.#copies.add(copy)
+    given?.addEventListener('abort', abort, { once: true })
+    if (given?.aborted === true) abort()
+    try {
+      return await work(copy.signal)
+    } finally {
+      given?.removeEventListener('abort', abort)
+      this.#copies.delete(copy)
     }
   }
 }

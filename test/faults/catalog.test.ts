@@ -344,6 +344,10 @@ testIf('linux', 'with few descriptors fewer stores are open, and the error says 
     expect(Number(made)).toBe(100)
     expect(Number(leased)).toBeGreaterThan(10)
     expect(code).toBe('ERR_IO EMFILE')
+    {
+      await using catalog = await openCatalog(join(directory, 'catalog'))
+      for (const name of await catalog.list()) expect(await get(catalog, name, 'k')).toBe('v')
+    }
     await verifyCatalog(join(directory, 'catalog'))
   }),
 )

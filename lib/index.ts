@@ -3,7 +3,7 @@
 import { sourceOf, type BackupSource } from './catalog/source-of.ts'
 import { destinationOf } from './catalog/destination-of.ts'
 import { openDatabase, type Database } from './database/database.ts'
-import * as backups from './maintenance/backup.ts'
+import * as backups from './backup/backup.ts'
 import type {
   BackupReport,
   CleanFreezesOptions,
@@ -11,10 +11,10 @@ import type {
   CreateBackupOptions,
   RestoreBackupOptions,
   RestoreReport,
-} from './maintenance/backup-options.ts'
-import * as cleaning from './maintenance/clean.ts'
-import type { RestoreDestination } from './maintenance/freeze-source.ts'
-import * as restoring from './maintenance/restore.ts'
+} from './backup/backup-options.ts'
+import * as cleaning from './backup/clean.ts'
+import type { RestoreDestination } from './backup/freeze-source.ts'
+import * as restoring from './backup/restore.ts'
 import { StoreMaintainer } from './maintenance/store-maintainer.ts'
 import type { OpenOptions } from './options.ts'
 
@@ -65,13 +65,13 @@ export { openCatalog } from './catalog/catalog.ts'
 export { catalogDestination } from './catalog/catalog-destination.ts'
 export { databaseSource, type BackupSource } from './catalog/source-of.ts'
 export { storeDestination } from './catalog/store-destination.ts'
-export { listBackups } from './maintenance/backups.ts'
-export { deleteBackup } from './maintenance/delete.ts'
-export { directoryTarget } from './maintenance/directory-target.ts'
-export { filesDestination } from './maintenance/restore-files.ts'
-export { pruneBackups } from './maintenance/retention.ts'
-export { readBackup, type ReadBackupOptions } from './maintenance/read-backup.ts'
-export { verifyBackup } from './maintenance/verify.ts'
+export { listBackups } from './backup/backups.ts'
+export { deleteBackup } from './backup/delete.ts'
+export { directoryTarget } from './backup/directory-target.ts'
+export { filesDestination } from './backup/restore-files.ts'
+export { pruneBackups } from './backup/retention.ts'
+export { readBackup, type ReadBackupOptions } from './backup/read-backup.ts'
+export { verifyBackup } from './backup/verify.ts'
 
 export { errorCodes, HotboltError, type ErrorCode } from './errors.ts'
 export { channelNames, type ChannelMessages, type ChannelName } from './channels.ts'
@@ -115,7 +115,7 @@ export type {
   VerifyBackupOptions,
   VerifyDepth,
   VerifyReport,
-} from './maintenance/backup-options.ts'
+} from './backup/backup-options.ts'
 export type {
   CopyOptions,
   Freeze,
@@ -125,9 +125,9 @@ export type {
   RestoreSession,
   SourceTable,
   TableFile,
-} from './maintenance/freeze-source.ts'
-export type { Manifest, ManifestFile, ManifestTable } from './maintenance/manifest.ts'
-export type { Target, TargetBody, TargetObject } from './maintenance/target.ts'
+} from './backup/freeze-source.ts'
+export type { Manifest, ManifestFile, ManifestTable } from './backup/manifest.ts'
+export type { Target, TargetBody, TargetObject } from './backup/target.ts'
 export type { Bytes } from './rules.ts'
 export type { Catalog, CatalogStats, CatalogStore } from './catalog/catalog.ts'
 export type {

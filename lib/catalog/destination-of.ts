@@ -1,7 +1,7 @@
 // Where a backup goes that is restored into a path: what it is of says how.
 
-import type { RestoreDestination } from '../maintenance/freeze-source.ts'
-import { filesDestination } from '../maintenance/restore-files.ts'
+import type { RestoreDestination } from '../backup/freeze-source.ts'
+import { filesDestination } from '../backup/restore-files.ts'
 import { invalid, rule } from '../rules.ts'
 import { catalogDestination } from './catalog-destination.ts'
 import { storeDestination } from './store-destination.ts'

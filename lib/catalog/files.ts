@@ -6,7 +6,7 @@ import type { Stats } from 'node:fs'
 import { chmod, mkdir, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { HotboltError, toHotboltError } from '../errors.ts'
-import * as files from '../maintenance/files.ts'
+import * as files from '../backup/files.ts'
 
 /** Runs calls of node:fs; what they reject with is a HotboltError. */
 export async function onDisk<T>(calls: () => Promise<T>): Promise<T> {

@@ -15,7 +15,7 @@ import { publish } from '../channels.ts'
 import { storeOf, type Database } from '../database/database.ts'
 import type { Store } from '../database/store.ts'
 import { HotboltError, toHotboltError } from '../errors.ts'
-import { Semaphore } from '../maintenance/semaphore.ts'
+import { Semaphore } from '../backup/semaphore.ts'
 import { native } from '../native.ts'
 
 /** Of a store: its file, two journal segments, and one in passing. */

@@ -11,8 +11,8 @@
 import { stat } from 'node:fs/promises'
 import { toHotboltError } from '../errors.ts'
 import type { Store } from '../database/store.ts'
-import { cancelled } from '../maintenance/cancellation.ts'
-import type { CopyOptions, TableFile } from '../maintenance/freeze-source.ts'
+import { cancelled } from '../backup/cancellation.ts'
+import type { CopyOptions, TableFile } from '../backup/freeze-source.ts'
 import { native, type NativeSnapshotInfo, type SnapshotHandle } from '../native.ts'
 import { onDisk, randomDigits } from './files.ts'
 

@@ -1,7 +1,7 @@
 // What a backup can be made of, as a source.
 
 import { Database } from '../database/database.ts'
-import type { FreezeSource } from '../maintenance/freeze-source.ts'
+import type { FreezeSource } from '../backup/freeze-source.ts'
 import { invalid } from '../rules.ts'
 import { Catalog } from './catalog.ts'
 import { DatabaseSource, type StoreSourceOptions } from './store-source.ts'

@@ -11,8 +11,8 @@
 
 import { rm } from 'node:fs/promises'
 import { HotboltError, toHotboltError } from '../errors.ts'
-import type { CopyOptions, Freeze, TableFile } from '../maintenance/freeze-source.ts'
-import { Transfer } from '../maintenance/transfer.ts'
+import type { CopyOptions, Freeze, TableFile } from '../backup/freeze-source.ts'
+import { Transfer } from '../backup/transfer.ts'
 import type { NativeSnapshotInfo } from '../native.ts'
 import type { CatalogDirectory } from './catalog-directory.ts'
 import { onDisk } from './files.ts'

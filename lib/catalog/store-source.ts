@@ -11,8 +11,8 @@ import type {
   FrozenTable,
   SourceTable,
   TableFile,
-} from '../maintenance/freeze-source.ts'
-import { Semaphore } from '../maintenance/semaphore.ts'
+} from '../backup/freeze-source.ts'
+import { Semaphore } from '../backup/semaphore.ts'
 import { checked, rule, withDefaults, type Defaults, type Rules } from '../rules.ts'
 import { storeFileName, type CatalogDirectory } from './catalog-directory.ts'
 import { PinnedState, type CopyStyle } from './pinned-state.ts'

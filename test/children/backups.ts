@@ -7,7 +7,7 @@
 
 import { join } from 'node:path'
 import { cleanFreezes, createBackup, type CreateBackupOptions } from '../../lib/index.ts'
-import { directoryTarget } from '../../lib/maintenance/directory-target.ts'
+import { directoryTarget } from '../../lib/backup/directory-target.ts'
 import { FileSource } from '../support/file-source.ts'
 import { WatchedTarget } from '../support/watched-target.ts'
 

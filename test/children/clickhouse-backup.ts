@@ -5,7 +5,7 @@
 
 import { clickhouseSource } from '../../lib/adapters/clickhouse/index.ts'
 import { createBackup, type Target } from '../../lib/index.ts'
-import { directoryTarget } from '../../lib/maintenance/directory-target.ts'
+import { directoryTarget } from '../../lib/backup/directory-target.ts'
 import { TestServer } from '../support/clickhouse-server.ts'
 
 const [dataPath = '', path = '', point = ''] = process.argv.slice(2)

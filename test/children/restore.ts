@@ -6,10 +6,10 @@
 
 import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
-import { directoryTarget } from '../../lib/maintenance/directory-target.ts'
-import { restoreBackup } from '../../lib/maintenance/restore.ts'
-import { filesDestination } from '../../lib/maintenance/restore-files.ts'
-import type { Target } from '../../lib/maintenance/target.ts'
+import { directoryTarget } from '../../lib/backup/directory-target.ts'
+import { restoreBackup } from '../../lib/backup/restore.ts'
+import { filesDestination } from '../../lib/backup/restore-files.ts'
+import type { Target } from '../../lib/backup/target.ts'
 
 const [root = '', name = '', directory = '', nth = '0'] = process.argv.slice(2)
 

@@ -5,10 +5,10 @@
 
 import { mkdirSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { deleteBackup } from '../../lib/maintenance/delete.ts'
-import { directoryTarget } from '../../lib/maintenance/directory-target.ts'
-import { restoreBackup } from '../../lib/maintenance/restore.ts'
-import { filesDestination } from '../../lib/maintenance/restore-files.ts'
+import { deleteBackup } from '../../lib/backup/delete.ts'
+import { directoryTarget } from '../../lib/backup/directory-target.ts'
+import { restoreBackup } from '../../lib/backup/restore.ts'
+import { filesDestination } from '../../lib/backup/restore-files.ts'
 import { putBackup } from '../support/backups.ts'
 
 const [directory = ''] = process.argv.slice(2)

@@ -18,7 +18,7 @@ import {
   type RestoreDestination,
   type RestoreSession,
 } from '../../lib/index.ts'
-import { restoreBackup } from '../../lib/maintenance/restore.ts'
+import { restoreBackup } from '../../lib/backup/restore.ts'
 import { describeIf } from '../support/tools.ts'
 import { codeOf, memoryDirectory } from '../support/with-database.ts'
 import { TestServer } from '../support/clickhouse-server.ts'

@@ -13,7 +13,7 @@ import {
   readManifest,
   tablePrefix,
   type Manifest,
-} from '../../lib/maintenance/manifest.ts'
+} from '../../lib/backup/manifest.ts'
 import { manifestOf, sealed, sha256Of, tableOf } from '../support/backups.ts'
 import { MemoryTarget } from '../support/memory-target.ts'
 import { holds } from '../support/property.ts'

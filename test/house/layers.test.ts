@@ -21,6 +21,7 @@ const layers: readonly (readonly string[])[] = [
   ['lib/native.ts', 'lib/metrics.ts'],
   ['lib/database/'],
   ['lib/maintenance/'],
+  ['lib/backup/'],
   ['lib/catalog/'],
   ['lib/index.ts'],
   ['lib/adapters/', 'lib/cli/'],

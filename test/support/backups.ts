@@ -12,8 +12,8 @@ import {
   tablePrefix,
   type Manifest,
   type ManifestTable,
-} from '../../lib/maintenance/manifest.ts'
-import type { Target } from '../../lib/maintenance/target.ts'
+} from '../../lib/backup/manifest.ts'
+import type { Target } from '../../lib/backup/target.ts'
 
 export const sha256Of = (bytes: Uint8Array | string): string =>
   createHash('sha256').update(bytes).digest('hex')

@@ -3,8 +3,8 @@
 import { readFile } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { HotboltError } from '../../lib/errors.ts'
-import { requireKey, type Target, type TargetBody } from '../../lib/maintenance/target.ts'
-import type { TargetObject } from '../../lib/maintenance/target.ts'
+import { requireKey, type Target, type TargetBody } from '../../lib/backup/target.ts'
+import type { TargetObject } from '../../lib/backup/target.ts'
 
 export class MemoryTarget implements Target {
   readonly location = 'memory'

@@ -1,4 +1,4 @@
-// What every target has to do: the tests of the interface in lib/maintenance/target.ts.
+// What every target has to do: the tests of the interface in lib/backup/target.ts.
 //
 //   targetContract('a directory', (directory) => directoryTarget(join(directory, 'backups')))
 
@@ -7,7 +7,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
-import type { Target, TargetObject } from '../../lib/maintenance/target.ts'
+import type { Target, TargetObject } from '../../lib/backup/target.ts'
 import { expectRefusal } from './refusal.ts'
 import { inDirectory } from './with-database.ts'
 

@@ -1,6 +1,6 @@
 // A clock of which a test says when deadlines are over; pauses take no time.
 
-import type { Clock, Deadline } from '../../lib/maintenance/clock.ts'
+import type { Clock, Deadline } from '../../lib/backup/clock.ts'
 
 export class TestClock implements Clock {
   /** The pauses that were made. */

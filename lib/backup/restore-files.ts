@@ -16,7 +16,7 @@ import { directoryMode, DirectorySyncs, fileMode, kindOf, lookAt } from './files
 import { makeDirectories, makeDirectory, notAFile, syncDirectory } from './files.ts'
 import type { RestoreDestination, RestoreSession } from './freeze-source.ts'
 import { encodeManifest, type Manifest, type ManifestTable } from './manifest.ts'
-import { StoreMaintainer } from './store-maintainer.ts'
+import { StoreMaintainer } from '../maintenance/store-maintainer.ts'
 
 /** No table has this name: an encoded one does not begin with '.'. */
 const manifestName = '.hotbolt-manifest.json'

@@ -20,7 +20,7 @@ import { manifestKey, readManifest, tablePrefix } from './manifest.ts'
 import type { Manifest, ManifestFile, ManifestTable } from './manifest.ts'
 import { ObjectReader } from './object-reader.ts'
 import { forEachOf } from './semaphore.ts'
-import { StoreMaintainer } from './store-maintainer.ts'
+import { StoreMaintainer } from '../maintenance/store-maintainer.ts'
 import type { Target } from './target.ts'
 import { sizeOf, TransferMeter } from './transfer-meter.ts'
 

@@ -14,7 +14,7 @@ import { backupName } from '../names.ts'
 import type { OpenOptions } from '../options.ts'
 import { DirectorySyncs, makeDirectories } from './files.ts'
 import type { Freeze, FreezeSource } from './freeze-source.ts'
-import { StoreMaintainer } from './store-maintainer.ts'
+import { StoreMaintainer } from '../maintenance/store-maintainer.ts'
 
 /** Which source a freeze is of. */
 export type SourceIdentity = Pick<FreezeSource, 'kind' | 'id'>

@@ -287,7 +287,8 @@ TEST("a new file for a defragmentation is locked, has the other's mode and no ma
   EXPECT_EQ(file->status().mode, 0644);
   EXPECT_FALSE(file->meta().mark.has_value());
   EXPECT_THROWS_CODE(ErrorCode::ERR_LOCKED, PageFile::open(system_files(), path, {}));
-  EXPECT_THROWS_CODE(ErrorCode::ERR_IO, PageFile::create_empty(system_files(), path, 1024, like));
+  EXPECT_THROWS_CODE(ErrorCode::ERR_EXISTS,
+                     PageFile::create_empty(system_files(), path, 1024, like));
   file->load_freelist();
   commit_value(*file, "moved");
   EXPECT_EQ(read_value(*file->begin_read()), "moved");

@@ -70,7 +70,7 @@ TEST("failures carry code, errno, call and path") {
   EXPECT_THROWS_CODE(ErrorCode::ERR_NOT_FOUND, system_files().list(path));
   const auto file = system_files().open(folder.path("f"), creating());
   EXPECT_THROWS_CODE(ErrorCode::ERR_NO_SPACE, file->write(~uint64_t{0}, "x"));
-  EXPECT_THROWS_CODE(ErrorCode::ERR_IO, system_files().open(folder.path("f"), creating()));
+  EXPECT_THROWS_CODE(ErrorCode::ERR_EXISTS, system_files().open(folder.path("f"), creating()));
 }
 
 TEST("what is no regular file is refused without waiting") {
@@ -86,7 +86,7 @@ TEST("what is no regular file is refused without waiting") {
 TEST("a link is not followed when a file is to be created") {
   TestFolder folder;
   std::filesystem::create_symlink(folder.path("elsewhere"), folder.path("link"));
-  EXPECT_THROWS_CODE(ErrorCode::ERR_IO, system_files().open(folder.path("link"), creating()));
+  EXPECT_THROWS_CODE(ErrorCode::ERR_EXISTS, system_files().open(folder.path("link"), creating()));
   EXPECT_FALSE(system_files().status(folder.path("elsewhere")).has_value());
 }
 

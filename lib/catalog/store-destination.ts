@@ -111,10 +111,16 @@ class StoreRestore implements RestoreSession {
   }
 }
 
-/** Undefined: it is damaged. ERR_LOCKED, ERR_PERMISSION, ... */
+/**
+ * Undefined: it is damaged. ERR_LOCKED, ERR_PERMISSION, ...
+ *
+ * Read-only, once its journal has been merged: the close of what may be written removes the journal
+ * by its name, which is that of the restored store by then.
+ */
 async function openReplaced(path: string): Promise<Database | undefined> {
   try {
-    return await openStoreFile(path, { create: false })
+    await (await openStoreFile(path, { create: false })).close()
+    return await openStoreFile(path, { readOnly: true })
   } catch (error) {
     if (HotboltError.is(error) && damages.includes(error.code)) return undefined
     throw error

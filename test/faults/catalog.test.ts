@@ -16,17 +16,32 @@ import { describe, expect, test } from 'vitest'
 import {
   catalogDestination,
   createBackup,
+  HotboltError,
   open,
   openCatalog,
   restoreBackup,
+  type Database,
 } from '../../lib/index.ts'
 import { encodeName } from '../../lib/names.ts'
 import { Child, runChild } from '../support/child.ts'
+import { turns } from '../support/gate.ts'
 import { testIf } from '../support/tools.ts'
 import { get, put, storeFile, verifyCatalog, withCatalog } from '../support/with-catalog.ts'
 import { codeOf, inDirectory, openFilesIn } from '../support/with-database.ts'
 
 const digits = '0123456789abcdef0123456789abcdef'
+
+/** As soon as nobody has it locked. */
+async function openWhenFree(path: string): Promise<Database> {
+  for (;;) {
+    try {
+      return await open(path)
+    } catch (error) {
+      if (!HotboltError.is(error, 'ERR_LOCKED')) throw error
+      await turns(1)
+    }
+  }
+}
 
 test(
   'names that look like paths lead nowhere',
@@ -334,6 +349,36 @@ describe('where something is already', () => {
       expect(readdirSync(directory).toSorted()).toEqual(['backups', 'data.db'])
       await using restored = await open(path)
       expect(restored.bucket('b', { value: 'utf8' }).get('k')).toBe('v')
+    }))
+
+  test('whoever opens the restored store at once loses nothing of what it writes', () =>
+    inDirectory(async (directory) => {
+      const target = join(directory, 'backups')
+      const path = join(directory, 'data.db')
+      for (let round = 0; round < 10; round++) {
+        const name = `b${round}`
+        {
+          await using db = await open(path)
+          await db.bucket('b').put('k', 'v')
+          await createBackup(db, { target, name })
+        }
+        const restoring = restoreBackup({ target, name, into: path, overwrite: true })
+        while (!readdirSync(directory).some((file) => file.startsWith('data.db-restore-'))) {
+          await turns(1)
+        }
+        await using db = await openWhenFree(path)
+        await db.bucket('b').put('acknowledged', String(round))
+        await restoring
+        // What a kill would leave.
+        const killed = join(directory, `killed-${round}`)
+        mkdirSync(killed)
+        for (const file of readdirSync(directory).filter((each) => each.startsWith('data.db'))) {
+          writeFileSync(join(killed, file), readFileSync(join(directory, file)))
+        }
+        await using after = await open(join(killed, 'data.db'))
+        const value = after.bucket('b', { value: 'utf8' }).get('acknowledged')
+        expect(value, `round ${round}`).toBe(String(round))
+      }
     }))
 })
 

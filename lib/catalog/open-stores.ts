@@ -119,6 +119,20 @@ export class OpenStores {
     return open?.isUsable === true ? open : undefined
   }
 
+  /**
+   * The number of the newest write of a store that is being closed, to which an update that has
+   * begun may add; undefined: there is none, or nothing is added any more.
+   */
+  seqOfClosing(name: string): number | undefined {
+    const open = this.#stores.get(name)
+    if (open?.store.isBusy !== true) return undefined
+    try {
+      return native.stats(open.store.handle).lastSeq
+    } catch {
+      return undefined // it is closed, but for its file
+    }
+  }
+
   /** All of them. */
   usable(): OpenStore[] {
     return [...this.#stores.values()].filter((open) => open.isUsable)

@@ -28,6 +28,8 @@ class StoreFreeze {
   /** Once it has been pinned: which state is frozen. */
   info: NativeSnapshotInfo | undefined
   version: string | undefined
+  /** The newest write of a store that was being closed: an update may have ended after it. */
+  seqAtClose: number | undefined
   /** The file that has the content, when the store has been dropped or renamed. */
   aside: string | undefined
   /** The state is gone. */
@@ -48,7 +50,7 @@ class StoreFreeze {
   pin(open: OpenStore): void {
     try {
       const state = new PinnedState(open.store)
-      if (this.info !== undefined && !state.isSameAs(this.info)) {
+      if (!this.#isFrozenState(state)) {
         state.close()
         throw new HotboltError('ERR_SOURCE', `${open.db.path} was closed while it was frozen`)
       }
@@ -62,6 +64,11 @@ class StoreFreeze {
   unpin(): void {
     this.pinned?.state.close()
     this.pinned = undefined
+  }
+
+  #isFrozenState(state: PinnedState): boolean {
+    if (this.info !== undefined) return state.isSameAs(this.info)
+    return this.seqAtClose === undefined || this.seqAtClose === state.info.seq
   }
 }
 
@@ -99,6 +106,7 @@ export class StoreFreezes {
     this.#byName.set(table, same.add(freeze))
     const open = this.#parts.stores.find(table)
     if (open !== undefined) freeze.pin(open)
+    else freeze.seqAtClose = this.#parts.stores.seqOfClosing(table)
   }
 
   /** Proves that the store is there; gives the frozen state's version. */

@@ -21,8 +21,10 @@ import {
   type Freeze,
   type FrozenTable,
 } from '../../lib/index.ts'
+import { Gate } from '../support/gate.ts'
 import { isLong, seed } from '../support/property.ts'
 import { randomFrom } from '../support/random.ts'
+import { expectRefusal } from '../support/refusal.ts'
 import {
   codeOf,
   inDirectory,
@@ -207,6 +209,38 @@ describe('one cut across the stores', () => {
       }
     }),
     60_000,
+  )
+
+  test(
+    'what a store that is being closed still commits is not in the cut',
+    withCatalog(async (context) => {
+      const { catalog, directory } = context
+      await openAccounts(catalog, 2)
+      await using from = await catalog.open('account 0')
+      await using to = await catalog.open('account 1')
+      const gate = new Gate()
+      const late = from.db.update(async (tx) => {
+        await gate.pass()
+        tx.bucket('b').put('balance', '0')
+      })
+      const closed = from.db.close()
+      const source = catalog.freezeSource()
+      const freezeAll = source.freezeAll!.bind(source)
+      source.freezeAll = (freezes, signal) => {
+        const frozen = freezeAll(freezes, signal)
+        // From here on nothing that is written is in it.
+        void to.db.bucket('b').put('balance', String(2 * opening))
+        gate.open()
+        return frozen
+      }
+      const target = join(directory, 'backups')
+      const options = { target, name: 'b', freezeAllFirst: true }
+      const error = await expectRefusal('ERR_SOURCE', () => createBackup(source, options))
+      expect(error.message).toContain('was closed while it was frozen')
+      await Promise.all([late, closed])
+      expect(await sumOf(catalog)).toBe(2 * opening)
+      await backUp(context, 'c')
+    }),
   )
 })
 

@@ -2,7 +2,7 @@
 // the end of a run of that name that has died.
 
 import { rm } from 'node:fs/promises'
-import { basename } from 'node:path'
+import { basename, resolve } from 'node:path'
 import { HotboltError, toHotboltError } from '../errors.ts'
 import { invalid } from '../rules.ts'
 import { deleteObjects, hasManifest, hasObjects } from './backup-objects.ts'
@@ -56,7 +56,7 @@ export async function claimName(claim: Claim): Promise<FreezeJournal> {
 }
 
 async function claimAs(claim: Claim, name: string): Promise<FreezeJournal> {
-  const journal = await lock(claim.stateDirectory, name)
+  const journal = await lockAll(claim, name)
   try {
     await requireUnused(claim, journal)
     return journal
@@ -64,6 +64,32 @@ async function claimAs(claim: Claim, name: string): Promise<FreezeJournal> {
     await journal.close().catch(() => {}) // the first error says more
     throw toHotboltError(error)
   }
+}
+
+async function lockAll({ stateDirectory, target }: Claim, name: string): Promise<FreezeJournal> {
+  const held = await lockInTarget(target, stateDirectory, name)
+  try {
+    const journal = await lock(stateDirectory, name)
+    if (held !== undefined) journal.holdAlso(held)
+    return journal
+  } catch (error) {
+    await held?.close().catch(() => {}) // the first error says more
+    throw error
+  }
+}
+
+/**
+ * The name in the target too, when freezes are recorded elsewhere: whoever deletes a backup or
+ * makes one may know of no other place. Undefined when the target has none. ERR_LOCKED.
+ */
+export async function lockInTarget(
+  target: Target,
+  stateDirectory: string,
+  name: string,
+): Promise<FreezeJournal | undefined> {
+  const place = target.stateDirectory
+  if (place === undefined || resolve(place) === resolve(stateDirectory)) return undefined
+  return lock(place, name)
 }
 
 async function lock(stateDirectory: string, name: string): Promise<FreezeJournal> {

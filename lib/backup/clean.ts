@@ -5,7 +5,7 @@
 // repeated, and is forgotten when it is done: who dies here has lost nothing either.
 
 import { HotboltError, toHotboltError } from '../errors.ts'
-import { isOf, removeStaging, stateDirectoryOf } from './backup-claim.ts'
+import { isOf, lockInTarget, removeStaging, stateDirectoryOf } from './backup-claim.ts'
 import { deleteObjects, hasManifest } from './backup-objects.ts'
 import {
   resolveCleanFreezesOptions,
@@ -164,13 +164,18 @@ class Cleaner {
       this.#warnings.push(`${message}: they can only be deleted with that as the target`)
       return
     }
-    const isComplete = await hasManifest(target, name)
-    if (!dryRun) {
-      if (!isComplete) await deleteObjects(target, name, unfreezeTimeoutMs, this.#clock)
-      await removeStaging(run, name)
-      await journal.endRun()
+    const held = dryRun ? undefined : await lockInTarget(target, this.#stateDirectory, name)
+    try {
+      const isComplete = await hasManifest(target, name)
+      if (!dryRun) {
+        if (!isComplete) await deleteObjects(target, name, unfreezeTimeoutMs, this.#clock)
+        await removeStaging(run, name)
+        await journal.endRun()
+      }
+      if (!isComplete) this.#abandoned.push(name)
+    } finally {
+      await held?.close()
     }
-    if (!isComplete) this.#abandoned.push(name)
   }
 
   async #attempt(doing: string, step: () => Promise<void>): Promise<void> {

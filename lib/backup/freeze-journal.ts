@@ -41,6 +41,8 @@ const openAttemptsMax = 10
 export class FreezeJournal {
   readonly name: string
   readonly #db: Database
+  /** Of the same name in another directory; closed with this one. */
+  #other: FreezeJournal | undefined
 
   /**
    * The exclusive owner of the name. Makes the directory and the file. ERR_LOCKED: a backup of this
@@ -109,12 +111,21 @@ export class FreezeJournal {
     await this.#db.bucket('freezes').delete(freeze.id)
   }
 
+  /** Owns that as long as this one, whose run it stands for in another place. */
+  holdAlso(other: FreezeJournal): void {
+    this.#other = other
+  }
+
   /** Removes the file when nothing is left in it. */
   async close(): Promise<void> {
-    const { path, readOnly } = this.#db
-    const isEmpty = isEmptyJournal(this.#db)
-    await this.#db.close()
-    if (isEmpty && !readOnly) await removeJournal(path)
+    try {
+      const { path, readOnly } = this.#db
+      const isEmpty = isEmptyJournal(this.#db)
+      await this.#db.close()
+      if (isEmpty && !readOnly) await removeJournal(path)
+    } finally {
+      await this.#other?.close()
+    }
   }
 }
 

@@ -4,7 +4,13 @@ import { createHash } from 'node:crypto'
 import { copyFileSync, existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { createBackup, HotboltError, type BackupProgress } from '../../lib/index.ts'
+import {
+  cleanFreezes,
+  createBackup,
+  deleteBackup,
+  HotboltError,
+  type BackupProgress,
+} from '../../lib/index.ts'
 import { directoryTarget } from '../../lib/backup/directory-target.ts'
 import { FreezeJournal } from '../../lib/backup/freeze-journal.ts'
 import { readManifest } from '../../lib/backup/manifest.ts'
@@ -14,7 +20,7 @@ import { backupName, withBackups, type BackupPlace } from '../support/backup-pla
 import { Gate, turns } from '../support/gate.ts'
 import { MemoryTarget } from '../support/memory-target.ts'
 import { expectRefusal } from '../support/refusal.ts'
-import { inDirectory, openFilesIn } from '../support/with-database.ts'
+import { codeOf, inDirectory, openFilesIn } from '../support/with-database.ts'
 
 const names = (count: number): string[] => Array.from({ length: count }, (_, index) => `t${index}`)
 
@@ -503,6 +509,41 @@ test(
     expect(error.message).toContain('stateDirectory')
   }),
 )
+
+test('nobody touches a running backup that records its freezes elsewhere', () =>
+  inDirectory(async (directory) => {
+    const target = join(directory, 'backups')
+    const elsewhere = join(directory, 'elsewhere')
+    const own = { target, name: 'b', stateDirectory: elsewhere }
+    // A run of this name that died, recorded in a third place.
+    const third = join(directory, 'third')
+    const dead = await FreezeJournal.create(third, 'b')
+    const staging = join(directory, `b-${'0'.repeat(16)}`)
+    await dead.beginRun({ target: directoryTarget(target).location, staging })
+    await dead.close()
+    const source = SimulatedSource.of(3)
+    const refused: (string | undefined)[] = []
+    source.intercept = async ({ verb, table }) => {
+      if (verb !== 'freeze' || table !== [...source.tables.keys()].at(-1)) return
+      const others = SimulatedSource.of(1)
+      const attempts = [
+        () => deleteBackup({ target, name: 'b' }),
+        () => createBackup(others, { target, name: 'b' }),
+        () => createBackup(others, { target, name: 'b', stateDirectory: third }),
+      ]
+      for (const attempt of attempts) refused.push(await codeOf(attempt))
+      const { warnings } = await cleanFreezes(others, { target, stateDirectory: third })
+      expect(warnings.join()).toContain('is being made')
+    }
+    await createBackup(source, { ...own, tableConcurrency: 1 })
+    expect(refused).toEqual(['ERR_LOCKED', 'ERR_LOCKED', 'ERR_LOCKED'])
+    expect(await verifyBackup({ target, name: 'b' })).toMatchObject({ ok: true, issues: [] })
+    expect(readdirSync(elsewhere)).toEqual([])
+    await cleanFreezes(source, { target, stateDirectory: third })
+    expect(readdirSync(third)).toEqual([])
+    await deleteBackup({ target, name: 'b' })
+    expect(readdirSync(join(target, '.state'))).toEqual([])
+  }))
 
 test(
   'progress counts tables, bytes and freezes, and ends with all of them',

@@ -49,9 +49,11 @@ describeIf('chdb', 'restores into a real ClickHouse', () => {
 
   const tables = (): Promise<string> =>
     server.text(
-      `SELECT database, name, uuid FROM system.tables
-       WHERE database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema')
-       UNION ALL SELECT name, '', uuid FROM system.databases ORDER BY ALL`,
+      `SELECT * FROM (
+         SELECT database, name, uuid FROM system.tables
+         WHERE database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema')
+         UNION ALL SELECT name, '', uuid FROM system.databases
+       ) ORDER BY ALL`,
     )
 
   const into = (database: string): RestoreDestination =>

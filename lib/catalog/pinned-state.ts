@@ -4,9 +4,9 @@
 // A state's version is compared with that of an earlier backup, perhaps after a restore, or after a
 // whole disk was set back to what it was last week. So the database's id and the number of its
 // newest write are not enough: two histories that part from one copy share both. With them goes
-// what one history alone can have: the page file's commit and the time at which the file was
-// written, or, for writes that are only in the journal yet, a number that this opening of the store
-// has drawn.
+// what one history alone can have: the page file's commit, which file it is and when it was
+// changed, or, for writes that are only in the journal yet, a number that this opening of the store
+// has drawn. (The time of the last write alone does not do: whoever copies a file can set it.)
 
 import { stat } from 'node:fs/promises'
 import { toHotboltError } from '../errors.ts'
@@ -65,8 +65,9 @@ export class PinnedState {
     const { databaseId, seq, coveredSeq, txid, metaChecksum } = this.info
     if (!this.#store.readOnly) await this.#store.groups.flush()
     if (seq > coveredSeq) return [databaseId, seq, sessionOf(this.#store)].join(':')
-    const { mtimeNs } = await onDisk(() => stat(this.#store.path, { bigint: true }))
-    return [databaseId, seq, txid, metaChecksum, mtimeNs].join(':')
+    const file = await onDisk(() => stat(this.#store.path, { bigint: true }))
+    const { ino, mtimeNs, ctimeNs } = file
+    return [databaseId, seq, txid, metaChecksum, ino, mtimeNs, ctimeNs].join(':')
   }
 
   /** To a new file, complete and synced under its name. ERR_ABORTED, ERR_NO_SPACE, ... */

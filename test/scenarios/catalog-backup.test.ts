@@ -2,7 +2,7 @@
 // stores are opened, evicted, dropped, renamed and defragmented; what an incremental backup takes
 // for unchanged; what comes back.
 
-import { mkdirSync, readdirSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readdirSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import {
@@ -480,6 +480,30 @@ describe('an incremental backup', () => {
           }
         }
       }
+    }),
+  )
+
+  test(
+    'nor one whose file was exchanged for one of the same form and time',
+    withCatalog(async (context) => {
+      const { directory, path } = context
+      const time = new Date('2026-01-31T12:00:00Z')
+      await context.catalog.create('a')
+      const seen: string[] = []
+      for (const [n, text] of ['one', 'two'].entries()) {
+        await context.close()
+        const db = await open(join(directory, `${text}.db`))
+        await db.bucket('b').put('k', text)
+        await db.backup(join(directory, `${text}.copy`))
+        await db.close()
+        copyFileSync(join(directory, `${text}.copy`), storeFile(path, 'a'))
+        utimesSync(storeFile(path, 'a'), time, time)
+        await context.open()
+        const base = n === 0 ? {} : { diffFrom: 'b0' }
+        seen.push(...Object.values(outcomes(await backUp(context, `b${n}`, base))))
+        expect(await get(context.catalog, 'a', 'k')).toBe(text)
+      }
+      expect(seen).toEqual(['copied', 'copied'])
     }),
   )
 })

@@ -180,8 +180,9 @@ export class Catalog {
       this.#locks.holdBoth(from, to, async () => {
         await this.#directory.requireFree(to)
         await this.#vacate(from)
-        await this.#directory.rename(from, to)
+        // Before it is seen: whoever lists it may freeze it at once.
         this.#freezes.onCreate(to)
+        await this.#directory.rename(from, to)
       }),
     )
   }
@@ -282,8 +283,8 @@ export class Catalog {
     await this.#directory.create(name, async (file) => {
       const db = await openStoreFile(file, options)
       await db.close()
+      this.#freezes.onCreate(name)
     })
-    this.#freezes.onCreate(name)
   }
 
   /** What is somebody else's, or a link, is none. */

@@ -21,7 +21,7 @@ import {
   type Freeze,
   type FrozenTable,
 } from '../../lib/index.ts'
-import { Gate } from '../support/gate.ts'
+import { Gate, turns } from '../support/gate.ts'
 import { isLong, seed } from '../support/property.ts'
 import { randomFrom } from '../support/random.ts'
 import { expectRefusal } from '../support/refusal.ts'
@@ -261,7 +261,8 @@ class HandMade {
 
   async freezeAll(names: readonly string[]): Promise<void> {
     const createdAt = new Date(0).toISOString()
-    const freezes = names.map((table, n) => ({ id: `f${n}`, table, createdAt }))
+    const before = this.#freezes.size
+    const freezes = names.map((table, n) => ({ id: `f${before + n}`, table, createdAt }))
     const { signal } = new AbortController()
     const frozen = await this.#source.freezeAll!(freezes, signal)
     for (const [index, freeze] of freezes.entries()) {
@@ -357,6 +358,23 @@ describe('what is frozen stays as it was', () => {
       },
       { maxOpen: 1 },
     ),
+  )
+
+  test(
+    'from the moment on that a new name is listed',
+    withCatalog(async (context) => {
+      const { catalog } = context
+      await put(catalog, 'old', 'k', 'frozen')
+      const run = new HandMade(context)
+      for (const name of ['new', 'other']) {
+        const change = name === 'new' ? catalog.rename('old', name) : catalog.create(name)
+        while (!(await catalog.list()).includes(name)) await turns(1)
+        await run.freezeAll([name])
+        await change
+      }
+      expect(await run.copy('new')).toBe('frozen')
+      await run.unfreezeAll()
+    }),
   )
 
   test(

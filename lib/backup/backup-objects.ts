@@ -1,9 +1,10 @@
 // The objects of one backup in a target, as a run that fails and one that cleans up see them.
 
+import { isDeepStrictEqual } from 'node:util'
 import { HotboltError } from '../errors.ts'
 import { targetError } from './backup-error.ts'
 import { withDeadline, type Clock } from './clock.ts'
-import { manifestKey } from './manifest.ts'
+import { manifestKey, readManifest, type ManifestTable } from './manifest.ts'
 import { forEachOf } from './semaphore.ts'
 import type { Target } from './target.ts'
 
@@ -56,15 +57,33 @@ async function asOwn<T>(target: Target, run: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Throws ERR_NOT_FOUND unless all these backups are there. */
-export async function requireBackups(
+/**
+ * Throws ERR_NOT_FOUND unless the files of these tables are in the backups that own them, as their
+ * manifests say: one may have been deleted meanwhile, and another made under its name.
+ */
+export async function requireOwners(
   target: Target,
-  names: readonly string[],
-  signal: AbortSignal,
+  tables: readonly ManifestTable[],
+  signal?: AbortSignal,
 ): Promise<void> {
-  for (const name of names) {
-    if (await hasManifest(target, name, signal)) continue
-    const message = `Backup "${name}", whose files are used again, has been deleted meanwhile`
+  const owners = new Map<string, ManifestTable[]>()
+  for (const table of tables) owners.set(table.owner, [...(owners.get(table.owner) ?? []), table])
+  for (const [owner, reused] of owners) {
+    const owned = await ownTables(target, owner, signal)
+    if (reused.every(({ name, files }) => isDeepStrictEqual(owned.get(name), files))) continue
+    const message = `Backup "${owner}", whose files are used again, has been deleted meanwhile`
     throw new HotboltError('ERR_NOT_FOUND', message)
   }
+}
+
+/** The files of the tables that the backup owns; none when there is no such backup. */
+async function ownTables(
+  target: Target,
+  name: string,
+  signal: AbortSignal | undefined,
+): Promise<Map<string, ManifestTable['files']>> {
+  if (!(await hasManifest(target, name, signal))) return new Map()
+  const { tables } = await readManifest(target, name, signal)
+  const own = tables.filter(({ owner }) => owner === name)
+  return new Map(own.map((table) => [table.name, table.files]))
 }

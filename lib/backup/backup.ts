@@ -16,7 +16,7 @@ import { join } from 'node:path'
 import { HotboltError, toHotboltError } from '../errors.ts'
 import { claimName, deadFreezes, stateDirectoryOf } from './backup-claim.ts'
 import { messageOf, sourceError, targetError } from './backup-error.ts'
-import { deleteObjects, requireBackups } from './backup-objects.ts'
+import { deleteObjects, requireOwners } from './backup-objects.ts'
 import { BackupObserver } from './backup-observer.ts'
 import {
   resolveCreateBackupOptions,
@@ -294,8 +294,8 @@ class Backup {
     const { identity: source } = this.#source
     const { name } = this.#journal
     const entries = tables.flatMap((_, index) => this.#done[index]?.entry ?? [])
-    const owners = new Set(entries.map(({ owner }) => owner))
-    const requires = [...owners].filter((owner) => owner !== name).toSorted()
+    const reused = entries.filter(({ owner }) => owner !== name)
+    const requires = [...new Set(reused.map(({ owner }) => owner))].toSorted()
     const manifest: Manifest = {
       format: 'hotbolt-backup',
       version: 1,
@@ -306,9 +306,9 @@ class Backup {
       tables: entries,
       requires,
     }
-    await requireBackups(this.#target, requires, this.#signal)
+    await requireOwners(this.#target, reused, this.#signal)
     await this.#putManifest(encodeManifest(manifest))
-    await this.#requireStill(requires)
+    await this.#requireStill(reused)
     this.#completeMs = this.#observer.elapsedMs
   }
 
@@ -327,13 +327,15 @@ class Backup {
   }
 
   /** A backup that was deleted as this one came to depend on it takes this one with it. */
-  async #requireStill(requires: readonly string[]): Promise<void> {
+  async #requireStill(reused: readonly ManifestTable[]): Promise<void> {
     try {
-      await requireBackups(this.#target, requires, new AbortController().signal)
+      await requireOwners(this.#target, reused)
     } catch (error) {
       if (HotboltError.is(error, 'ERR_NOT_FOUND')) throw error
       const { message } = toHotboltError(error)
-      this.#observer.warn(`Whether ${requires.join(', ')} still exist is not known: ${message}`)
+      this.#observer.warn(
+        `Whether the files that are used again still exist is not known: ${message}`,
+      )
     }
   }
 

@@ -449,6 +449,25 @@ test(
 )
 
 test(
+  'nor is another backup taken for it that was made under its name meanwhile',
+  withBackups(async (place) => {
+    const source = new SimulatedSource({ a: { files: { data: 'one' }, version: 'v1' } })
+    await place.create(source, { name: 'first' })
+    source.intercept = async ({ verb }) => {
+      if (verb !== 'freeze') return
+      source.intercept = () => {}
+      await deleteBackup({ target: place.target, name: 'first' })
+      const other = new SimulatedSource({ a: { files: { data: 'two' }, version: 'v2' } })
+      await place.create(other, { name: 'first' })
+    }
+    await expectRefusal('ERR_NOT_FOUND', () => place.create(source, { diffFrom: 'first' }))
+    const left = [...place.objects.keys()].toSorted()
+    expect(left).toEqual(['first/manifest.json', 'first/tables/a/data'])
+    place.expectNothingLeft(source)
+  }),
+)
+
+test(
   'a name that is taken is ERR_EXISTS, and nothing is frozen or changed',
   withBackups(async (place) => {
     const source = SimulatedSource.of(2)

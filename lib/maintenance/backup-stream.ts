@@ -8,6 +8,7 @@
 // Destroying the stream lets go of whatever it holds; 'close' comes after that.
 
 import { createHash, randomBytes, type Hash } from 'node:crypto'
+import { rm } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { HotboltError, toHotboltError } from '../errors.ts'
@@ -117,7 +118,12 @@ export class BackupStream extends Readable {
     this.#backup = new StoreBackup(this.#store, path, options)
     await this.#backup.run()
     this.#backup = undefined
-    return native.imageOfFile(path, true)
+    try {
+      return await native.imageOfFile(path, true)
+    } catch (error) {
+      await rm(path, { force: true })
+      throw error
+    }
   }
 }
 

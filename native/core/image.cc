@@ -59,11 +59,26 @@ size_t StoreImage::read(uint64_t offset, char* buffer, size_t size) {
 
 // --- FileImage ---
 
+namespace {
+
+// To be emptied, if it may be written.
+std::unique_ptr<File> open_to_unlink(FileSystem& files, const std::string& path) {
+  OpenMode mode;
+  mode.no_follow = mode.write = true;
+  try {
+    return files.open(path, mode);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::ERR_PERMISSION) throw;
+  }
+  mode.write = false;
+  return files.open(path, mode);
+}
+
+}  // namespace
+
 FileImage::FileImage(FileSystem& files, const std::string& path, bool unlink)
     : files_(files), unlink_(unlink) {
-  OpenMode mode;
-  mode.no_follow = mode.write = unlink;  // to be emptied
-  file_ = files.open(path, mode);
+  file_ = unlink ? open_to_unlink(files, path) : files.open(path, OpenMode{});
   size_bytes_ = file_->status().size_bytes;
   if (unlink) files.remove(path);
 }

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
-import { readFile, readdir, writeFile } from 'node:fs/promises'
+import { chmod, chown, readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
@@ -20,6 +20,7 @@ import {
 } from '../../lib/index.ts'
 import { etcdMemberFacts, extractEtcdDatabase } from '../fixtures/etcd.ts'
 import { allKeys, startEtcd } from '../oracle/etcd.ts'
+import { runChild } from '../support/child.ts'
 import { copyAsCrashed } from '../support/crashed.ts'
 import { randomFrom } from '../support/random.ts'
 import { expectRefusal } from '../support/refusal.ts'
@@ -299,3 +300,18 @@ describe('an etcd snapshot', () => {
     120_000,
   )
 })
+
+testIf('root', 'of a file that may only be read, a compact stream leaves nothing behind', () =>
+  inDirectory(async (directory) => {
+    const path = join(directory, 'data.db')
+    const db = await open(path)
+    await fill(db, 40_000)
+    await db.close()
+    const uid = 65_534
+    for (const each of [directory, path]) await chown(each, uid, uid)
+    await chmod(path, 0o400)
+    const [bytes] = await runChild('read-only-stream', [path, `${uid}`])
+    expect(Number(bytes)).toBeGreaterThan(40_000)
+    expect(await readdir(directory)).toEqual(['data.db'])
+  }),
+)

@@ -102,22 +102,27 @@ export async function mendExchange(target: string): Promise<boolean> {
 /** What restores to the target have left that were killed. Requires: there is a target, or none. */
 export async function removeAbandoned(target: string): Promise<void> {
   for (const path of await siblings(target, 'restore')) {
-    if (await isAbandoned(path)) await removeTree(path)
+    await ifAbandoned(path, () => removeTree(path))
   }
   if ((await lookAt(target)) === undefined) return
   for (const path of await siblings(target, 'replaced')) {
-    if (await isAbandoned(path)) await new CatalogDirectory(path, restoredMode).remove()
+    await ifAbandoned(path, () => new CatalogDirectory(path, restoredMode).remove())
   }
 }
 
-async function isAbandoned(path: string): Promise<boolean> {
+/** Locked meanwhile: whoever is just making it would build in what is removed. */
+async function ifAbandoned(path: string, remove: () => Promise<void>): Promise<void> {
+  let marker: Database | undefined
   try {
-    const marker = await openMarker(path, { create: false })
-    await marker.close()
+    marker = await openMarker(path, { create: false })
   } catch (error) {
-    return !HotboltError.is(error, 'ERR_LOCKED')
+    if (HotboltError.is(error, 'ERR_LOCKED')) return
   }
-  return true
+  try {
+    await remove()
+  } finally {
+    await marker?.close().catch(() => {}) // its directory has gone
+  }
 }
 
 /** Another restore took ours for abandoned, before it was locked. */

@@ -68,7 +68,11 @@ function requireUnneeded(name: string, needs: readonly Need[]): void {
 async function takeManifest(target: Target, backup: FoundBackup): Promise<() => Promise<void>> {
   if (backup.summary.state === 'broken') return async () => {}
   const { name } = backup.summary
-  const bytes = encodeManifest(await readManifest(target, name))
+  const manifest = await readManifest(target, name)
+  if (manifest.createdAt !== backup.summary.createdAt) {
+    throw new HotboltError('ERR_NOT_FOUND', 'It was deleted meanwhile, and another one made')
+  }
+  const bytes = encodeManifest(manifest)
   await target.delete(manifestKey(name))
   return () => target.put(manifestKey(name), bytes)
 }

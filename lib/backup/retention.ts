@@ -68,7 +68,7 @@ async function nextToDelete(
   return undefined
 }
 
-/** Gives why it was not deleted, when something has begun meanwhile. */
+/** Gives why it was not deleted, when something has begun meanwhile. It may have gone before. */
 async function removeUnlessNeeded(
   target: Target,
   backup: FoundBackup,
@@ -79,6 +79,7 @@ async function removeUnlessNeeded(
     return undefined
   } catch (error) {
     const { code, message } = toHotboltError(error)
+    if (code === 'ERR_NOT_FOUND') return undefined
     if (code === 'ERR_LOCKED' || code === 'ERR_BACKUP_REQUIRED') return message
     throw error
   }

@@ -147,6 +147,33 @@ test('while a backup is made, nothing goes that it may need', () =>
     expect((await pruneBackups({ target, keepLast: 1 })).deleted).toEqual(['2026-01-01T01'])
   }))
 
+test.each(['deleted', 'made anew'])(
+  'one that is %s meanwhile is not deleted again',
+  async (what) => {
+    const target = await targetWith('2026-01-01T01', '2026-01-02T01')
+    const name = '2026-01-01T01'
+    const manifest = `${name}/manifest.json`
+    let reads = 0
+    const get = target.get.bind(target)
+    target.get = async (key, signal) => {
+      // First it is listed; then it is about to go.
+      if (key === manifest && ++reads === 2) {
+        for (const each of await keysIn(target)) {
+          if (each.startsWith(`${name}/`)) await target.delete(each)
+        }
+        if (what === 'made anew') await putBackup(target, name, [table])
+      }
+      return get(key, signal)
+    }
+    await pruneBackups({ target, keepLast: 1 })
+    expect(reads).toBeGreaterThan(1)
+    const left = what === 'deleted' ? [] : [name]
+    const names = (await listBackups(target)).map((backup) => backup.name)
+    expect(names.toSorted()).toEqual([...left, '2026-01-02T01'])
+    for (const each of names) expect((await verifyBackup({ target, name: each })).ok).toBe(true)
+  },
+)
+
 test('keeping nothing at all is refused', async () => {
   const target = await targetWith('2026-01-01T01')
   for (const rules of [{}, { keepLast: 0, keepDaily: 0 }, { keepLast: undefined, dryRun: true }]) {

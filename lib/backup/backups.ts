@@ -18,6 +18,8 @@ export interface FoundBackup {
   readonly summary: BackupSummary
   /** Why it is broken; ERR_NOT_FOUND: it has objects, but no manifest. */
   readonly problemCode?: ErrorCode
+  /** Of what it is, when that is known. */
+  readonly source?: Manifest['source']
 }
 
 /**
@@ -50,7 +52,8 @@ export async function findBackups(
 /** Undefined when there is no object of it. */
 export async function lookAtBackup(target: Target, name: string): Promise<FoundBackup | undefined> {
   try {
-    return { summary: summaryOf(await readManifest(target, name)) }
+    const manifest = await readManifest(target, name)
+    return { summary: summaryOf(manifest), source: manifest.source }
   } catch (error) {
     const { code, message } = targetError(error, `Reading the manifest of ${name}`)
     if (code !== 'ERR_NOT_FOUND') return { summary: brokenOf(name, message), problemCode: code }

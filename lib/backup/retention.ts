@@ -1,5 +1,5 @@
-// Which backups to keep: the newest ones, and the newest of each of the last days, weeks and
-// months; and all that these need.
+// Which backups to keep of each source: the newest ones, and the newest of each of the last days,
+// weeks and months; and all that these need. One source's backups never take another's place.
 //
 // Only days, weeks and months of which there is a backup are counted: when backups were not made
 // for a time, the old ones do not vanish for that. All are in UTC; weeks are those of ISO 8601.
@@ -7,6 +7,7 @@
 import { HotboltError, toHotboltError } from '../errors.ts'
 import { resolvePruneBackupsOptions } from './backup-options.ts'
 import type {
+  BackupSummary,
   PruneBackupsOptions,
   PruneReport,
   ResolvedPruneBackupsOptions,
@@ -107,10 +108,26 @@ export function reasonsToKeep(
     reasons.set(name, [...(reasons.get(name) ?? []), reason])
   }
   for (const { summary } of backups) if (summary.state === 'broken') keep(summary.name, 'broken')
-  const newestFirst = backups
-    .map(({ summary }) => summary)
-    .filter(({ state }) => state === 'complete')
-    .toReversed()
+  for (const summaries of newestFirstBySource(backups)) keepOf(summaries, retention, keep)
+  return reasons
+}
+
+/** The complete ones. */
+function newestFirstBySource(backups: readonly FoundBackup[]): Iterable<BackupSummary[]> {
+  const found = new Map<string, BackupSummary[]>()
+  for (const { summary, source } of backups.toReversed()) {
+    if (summary.state !== 'complete') continue
+    const key = JSON.stringify([source?.kind, source?.id])
+    found.set(key, [...(found.get(key) ?? []), summary])
+  }
+  return found.values()
+}
+
+function keepOf(
+  newestFirst: readonly BackupSummary[],
+  retention: Retention,
+  keep: (name: string, reason: string) => void,
+): void {
   for (const { name } of newestFirst.slice(0, retention.keepLast)) keep(name, 'last')
   const periods: [string, number, (time: Date) => string][] = [
     ['daily', retention.keepDaily, dayOf],
@@ -126,7 +143,6 @@ export function reasonsToKeep(
       keep(name, `${rule} ${period}`)
     }
   }
-  return reasons
 }
 
 const dayOf = (time: Date): string => time.toISOString().split('T')[0] ?? ''

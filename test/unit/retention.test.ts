@@ -174,6 +174,20 @@ test.each(['deleted', 'made anew'])(
   },
 )
 
+test('the rules are for each source: one does not take the place of another', async () => {
+  const target = await targetWith('2026-01-01T01', '2026-01-01T02')
+  for (const hour of ['2026-01-02T01', '2026-01-03T01', '2026-01-04T01']) {
+    const createdAt = `${hour}:00:00.000Z`
+    await putBackup(target, hour, [table], { createdAt, source: { kind: 'files', id: 'other' } })
+  }
+  const report = await pruneBackups({ target, keepLast: 2, keepDaily: 1 })
+  expect(report.deleted).toEqual(['2026-01-02T01'])
+  expect(keptOf(report)).toMatchObject({
+    '2026-01-01T01': ['last'],
+    '2026-01-01T02': ['last', 'daily 2026-01-01'],
+  })
+})
+
 test('keeping nothing at all is refused', async () => {
   const target = await targetWith('2026-01-01T01')
   for (const rules of [{}, { keepLast: 0, keepDaily: 0 }, { keepLast: undefined, dryRun: true }]) {

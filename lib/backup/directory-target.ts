@@ -120,10 +120,11 @@ class DirectoryTarget implements Target {
     await asOwn(path, async () => {
       throwIfAborted(signal, 'Deleting an object')
       const stats = await lookBelow(this.location, key)
-      if (stats === undefined) return
-      if (stats.isDirectory()) throw notAFile(path, 'is a directory, not an object')
-      await ignoring('ENOENT', unlink(path))
-      await ignoring('ENOENT', this.#syncs.sync(dirname(path)))
+      if (stats?.isDirectory() === true) throw notAFile(path, 'is a directory, not an object')
+      if (stats !== undefined) {
+        await ignoring('ENOENT', unlink(path))
+        await ignoring('ENOENT', this.#syncs.sync(dirname(path)))
+      }
       await this.#removeEmpty(dirname(path))
     })
   }
@@ -242,8 +243,12 @@ class DirectoryTarget implements Target {
   async #removeEmpty(folder: string): Promise<void> {
     for (let path = folder; path !== this.location; path = dirname(path)) {
       const names = (await ignoring('ENOENT', readdir(path))) ?? []
-      if (!names.every(isTemporary)) return
-      for (const name of names) await ignoring('ENOENT', unlink(join(path, name)))
+      for (const name of names) {
+        if (!isTemporary(name) && !(await removeHollow(join(path, name)))) return
+      }
+      for (const name of names.filter(isTemporary)) {
+        await ignoring('ENOENT', unlink(join(path, name)))
+      }
       this.#durable.delete(path)
       try {
         await rmdir(path)
@@ -284,6 +289,22 @@ function requireObjectKey(key: string): void {
   if (!key.startsWith('.')) return
   const message = `${key} begins with '.', where a directory keeps what is no object`
   throw new HotboltError('ERR_INVALID_ARGUMENT', message)
+}
+
+/** False when something else than directories is in it. A put() that was killed leaves such. */
+async function removeHollow(path: string): Promise<boolean> {
+  try {
+    await rmdir(path)
+    return true
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') return true
+    if (code !== 'ENOTEMPTY' && code !== 'EEXIST') return false
+  }
+  for (const name of (await ignoring('ENOENT', readdir(path))) ?? []) {
+    if (!(await removeHollow(join(path, name)))) return false
+  }
+  return removeHollow(path)
 }
 
 async function writeNew(path: string, bytes: Uint8Array): Promise<void> {

@@ -1,7 +1,7 @@
 // The targets that the library and its tests have, by the contract of the interface; and what the
 // directory does besides.
 
-import { symlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import { lstat, mkdir, readdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -126,4 +126,21 @@ test('a directory that was removed under it is made again', () =>
     await rename(join(directory, 'backups'), join(directory, 'away'))
     await target.put('one/b', Buffer.from('y'))
     expect(await keysIn(target)).toEqual(['one/b'])
+  }))
+
+test('a directory without objects, as a killed put leaves it, goes with the last object', () =>
+  inDirectory(async (directory) => {
+    const root = join(directory, 'backups')
+    const target = directoryTarget(root)
+    for (const object of ['one/tables/a/data', undefined]) {
+      if (object !== undefined) await target.put(object, Buffer.from('x'))
+      mkdirSync(join(root, 'one/tables/b/part/1'), { recursive: true })
+      await target.delete(object ?? 'one/manifest.json')
+      expect(readdirSync(root)).toEqual([])
+    }
+    await target.put('one/tables/a/data', Buffer.from('x'))
+    mkdirSync(join(root, 'one/tables/b'))
+    await target.put('one/tables/c/data', Buffer.from('x'))
+    await target.delete('one/tables/a/data')
+    expect(existsSync(join(root, 'one/tables/c/data'))).toBe(true)
   }))

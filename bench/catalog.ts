@@ -93,16 +93,17 @@ async function measureMemory(): Promise<void> {
   await timed('open again, get, release', inDisorder(), (name) =>
     catalog.use(name, (db) => db.bucket('b').get('key')),
   )
-  const each = (field: keyof Memory): number => (after[field] - before[field]) / storeCount
+  const { openStores } = catalog.stats()
+  const each = (field: keyof Memory): number => (after[field] - before[field]) / openStores
   const startMs = performance.now()
   await catalog.close()
   say(
-    `an open idle store: ${each('residentKiB').toFixed(1)} KiB resident, of which ` +
+    `${openStores} open idle stores, each: ${each('residentKiB').toFixed(1)} KiB resident, of which ` +
       `${each('heapKiB').toFixed(1)} KiB in the JavaScript heap; ` +
       `${(each('virtualKiB') / 1024).toFixed(1)} MiB of address space; ` +
       `${each('descriptors').toFixed(2)} descriptors`,
   )
-  say(`closing ${storeCount} stores: ${(performance.now() - startMs).toFixed(0)} ms`)
+  say(`closing ${openStores} stores: ${(performance.now() - startMs).toFixed(0)} ms`)
 }
 
 async function measureBackups(catalog: Catalog): Promise<void> {

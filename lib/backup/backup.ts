@@ -10,6 +10,7 @@
 // It is told as what it is; what goes wrong after it is added to its message.
 
 import { randomBytes } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import { mkdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -112,6 +113,8 @@ class Backup {
     this.#target = options.target
     this.#journal = journal
     this.#clock = clock
+    // One for each call that is under way: not a leak, however many.
+    setMaxListeners(0, this.#signal)
     this.#source = new GuardedSource(source, options, clock)
     const onError = (error: unknown): void => this.#failIn('its onProgress callback', error)
     this.#observer = new BackupObserver(journal.name, options.onProgress, onError, () => {

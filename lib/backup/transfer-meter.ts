@@ -1,6 +1,7 @@
 // The progress of an operation that moves many files, and what cancels it: the caller's signal, an
 // onProgress callback that throws, or a failure in one of its slots.
 
+import { setMaxListeners } from 'node:events'
 import { cancelled } from './cancellation.ts'
 import type { TransferProgress } from './backup-options.ts'
 import type { Manifest } from './manifest.ts'
@@ -27,6 +28,8 @@ export class TransferMeter {
   ) {
     const { signal: own } = this.#controller
     this.signal = signal === undefined ? own : AbortSignal.any([signal, own])
+    // One for each call that is under way: not a leak, however many.
+    setMaxListeners(0, this.signal)
     this.#onProgress = onProgress
     this.#tablesTotal = manifest.tables.length
     this.#bytesTotal = sizeOf(manifest.tables)

@@ -25,6 +25,19 @@ import { codeOf, inDirectory, openFilesIn } from '../support/with-database.ts'
 const names = (count: number): string[] => Array.from({ length: count }, (_, index) => `t${index}`)
 
 test(
+  'many slots are no leak of listeners',
+  withBackups(async (place) => {
+    const warnings: Error[] = []
+    const onWarning = (warning: Error): unknown => warnings.push(warning)
+    process.on('warning', onWarning)
+    await place.create(SimulatedSource.of(40), { tableConcurrency: 40 })
+    await turns(2)
+    process.off('warning', onWarning)
+    expect(warnings).toEqual([])
+  }),
+)
+
+test(
   'a backup has every table, its hashes, and a manifest that says so',
   withBackups(async (place) => {
     const source = SimulatedSource.of(10)

@@ -98,7 +98,8 @@ async function measureMemory(): Promise<void> {
   const startMs = performance.now()
   await catalog.close()
   say(
-    `${openStores} open idle stores, each: ${each('residentKiB').toFixed(1)} KiB resident, of which ` +
+    `${openStores} open idle stores, each: ` +
+      `${each('residentKiB').toFixed(1)} KiB resident, of which ` +
       `${each('heapKiB').toFixed(1)} KiB in the JavaScript heap; ` +
       `${(each('virtualKiB') / 1024).toFixed(1)} MiB of address space; ` +
       `${each('descriptors').toFixed(2)} descriptors`,

@@ -17,7 +17,10 @@ export interface CatalogOptions {
   readonly create?: boolean | undefined
   /** Nothing is written or removed. Several may read at a time, while nobody writes. */
   readonly readOnly?: boolean | undefined
-  /** Stores that are open at a time; those that are leased may be more. 1,000. */
+  /**
+   * Stores that are open at a time; those that are leased may be more, and fewer are open where the
+   * process may have few descriptors: an idle store has one, one that is written needs four. 1,000.
+   */
   readonly maxOpen?: number | undefined
   /** Permission bits of new files; directories may be entered by whoever may read. 0o600. */
   readonly mode?: number | undefined

@@ -23,14 +23,13 @@ import { mendExchange } from './exchange.ts'
 import { lookAt, makeDirectories, onDisk } from './files.ts'
 import { openMarker, openStoreFile } from './marker.ts'
 import { NameLocks } from './name-locks.ts'
-import { OpenStores, openStoresMax, type OpenStore } from './open-stores.ts'
+import { descriptorsOfStores, OpenStores, type OpenStore } from './open-stores.ts'
 import { StoreFreezes } from './store-freezes.ts'
 import { CatalogSource, type StoreSourceOptions } from './store-source.ts'
 
 export interface CatalogStats {
   /** The directory's real path. */
   readonly path: string
-  /** As it was asked for, or less where the process may have few descriptors. */
   readonly maxOpen: number
   /** Stores that are open, or being closed; those of them that are leased or being copied. */
   readonly openStores: number
@@ -95,11 +94,16 @@ export class Catalog {
   #closed: Promise<void> | undefined
 
   /** @internal */
-  constructor(marker: Database, directory: CatalogDirectory, options: ResolvedCatalogOptions) {
+  constructor(
+    marker: Database,
+    directory: CatalogDirectory,
+    options: ResolvedCatalogOptions,
+    maxDescriptors: number,
+  ) {
     this.#marker = marker
     this.#directory = directory
     this.#options = options
-    this.#stores = new OpenStores(options.maxOpen, {
+    this.#stores = new OpenStores(options.maxOpen, maxDescriptors, {
       requireFile: (name) => this.#requireStore(name),
       openFile: (name) => openStoreFile(directory.fileOf(name), options.store),
       onOpen: (open) => this.#freezes.onOpen(open),
@@ -327,8 +331,7 @@ export async function openCatalog(directory: string, options?: CatalogOptions): 
     await marker.close()
     throw error
   }
-  const maxOpen = await openStoresMax(resolved.maxOpen)
-  return new Catalog(marker, found, { ...resolved, maxOpen })
+  return new Catalog(marker, found, resolved, await descriptorsOfStores())
 }
 
 /** The real path of the directory, which is made if it may be. */

@@ -6,6 +6,9 @@
 // opened all the same: waiting could last for ever, and the limit is there for memory and
 // descriptors, of which there is some more. What is above the limit is closed as soon as it can be.
 //
+// Where the process may have few descriptors, fewer stores are open: each of them has to find those
+// that a write needs. An idle store whose journal is empty has one descriptor.
+//
 // A store is opened under its name's lock (name-locks.ts). It is closed without: whoever then opens
 // it again waits here for the close.
 
@@ -18,8 +21,9 @@ import { HotboltError, toHotboltError } from '../errors.ts'
 import { Semaphore } from '../backup/semaphore.ts'
 import { native } from '../native.ts'
 
-/** Of a store: its file, two journal segments, and one in passing. */
-const descriptorsOfStore = 4
+/** Of a store that is only read; of any other: two journal segments more, and one in passing. */
+const descriptorsOfReading = 1
+const descriptorsOfWriting = 4
 /** For everything else in the process. */
 const descriptorsKept = 64
 /** Each open has a thread. */
@@ -34,16 +38,13 @@ const shortages: readonly number[] = [
 ]
 
 /**
- * How many stores may be open so that each can be written: at most `wanted`, and fewer where the
- * process may have few descriptors, as far as the system tells. (One without a descriptor for its
- * journal could not be written any more.)
+ * How many descriptors the stores may have, as far as the system tells. (A store without one for
+ * its journal could not be written any more.)
  */
-export async function openStoresMax(wanted: number): Promise<number> {
+export async function descriptorsOfStores(): Promise<number> {
   const limits = await readFile('/proc/self/limits', 'latin1').catch(() => '')
   const limit = /^Max open files\s+(\d+)/m.exec(limits)?.[1]
-  if (limit === undefined) return wanted
-  const bearable = Math.floor((Number(limit) - descriptorsKept) / descriptorsOfStore)
-  return Math.min(wanted, Math.max(bearable, 1))
+  return limit === undefined ? Infinity : Number(limit) - descriptorsKept
 }
 
 export class OpenStore {
@@ -52,6 +53,10 @@ export class OpenStore {
   /** Of users; and of copies that are being made. */
   leases = 0
   holds = 0
+  /** That it has or may need; counted by OpenStores. */
+  descriptors: number = descriptorsOfWriting
+  /** It has been opened for somebody, who has not used it yet. */
+  isExpected = true
   closed: Promise<void> | undefined
 
   constructor(name: string, db: Database) {
@@ -88,6 +93,7 @@ export interface OpenStoresEvents {
 export class OpenStores {
   readonly #events: OpenStoresEvents
   readonly #maxOpen: number
+  readonly #maxDescriptors: number
   /** Also those that are being closed. */
   readonly #stores = new Map<string, OpenStore>()
   /** Used least recently first. */
@@ -98,12 +104,16 @@ export class OpenStores {
   /** Of stores that are open, being opened or being closed. */
   #places = 0
   #closing = 0
+  /** Of the same stores, and of those that are being closed. */
+  #descriptors = 0
+  #closingDescriptors = 0
   #opens = 0
   #evictions = 0
   #peak = 0
 
-  constructor(maxOpen: number, events: OpenStoresEvents) {
+  constructor(maxOpen: number, maxDescriptors: number, events: OpenStoresEvents) {
     this.#maxOpen = maxOpen
+    this.#maxDescriptors = maxDescriptors
     this.#events = events
   }
 
@@ -150,11 +160,12 @@ export class OpenStores {
       const open = new OpenStore(name, await this.#opening.run(() => this.#openFile(name)))
       this.#stores.set(name, open)
       this.#idle.add(open)
+      this.#countDescriptors(open)
       this.#opens++
       this.#events.onOpen(open)
       return open
     } catch (error) {
-      this.#places--
+      this.#leavePlace(descriptorsOfWriting)
       throw error
     }
   }
@@ -162,8 +173,11 @@ export class OpenStores {
   /** It is in use from here on, until release(). */
   use(open: OpenStore, purpose: 'leases' | 'holds'): void {
     open[purpose]++
+    open.isExpected = false
     this.#idle.delete(open)
     this.#held.delete(open)
+    this.#countDescriptors(open)
+    this.trim()
   }
 
   release(open: OpenStore, purpose: 'leases' | 'holds'): void {
@@ -172,6 +186,7 @@ export class OpenStores {
     // Closed by a user, or poisoned: whoever opens it next gets one that works.
     if (!open.isUsable || native.stats(open.store.handle).poisoned) void this.close(open)
     else this.#idle.add(open)
+    this.#countDescriptors(open)
     this.trim()
   }
 
@@ -184,7 +199,7 @@ export class OpenStores {
 
   /** Closes what is above the limit and can be closed. */
   trim(): void {
-    while (this.#places - this.#closing > this.#maxOpen) {
+    while (this.#places - this.#closing > this.#maxOpen || this.#hasTooManyDescriptors) {
       if (this.#evictOne() === undefined) return
     }
   }
@@ -219,22 +234,48 @@ export class OpenStores {
     this.#held.delete(open)
     this.#closing++
     this.#events.onClose(open)
+    this.#closingDescriptors += open.descriptors
     try {
       await open.db.close()
     } finally {
       this.#closing--
-      this.#places--
+      this.#closingDescriptors -= open.descriptors
+      this.#leavePlace(open.descriptors)
       this.#stores.delete(open.name)
     }
   }
 
   #takePlace(): void {
     this.#places++
+    this.#descriptors += descriptorsOfWriting
     this.#peak = Math.max(this.#peak, this.#places)
   }
 
+  #leavePlace(descriptors: number): void {
+    this.#places--
+    this.#descriptors -= descriptors
+  }
+
+  /** Of a store that is in use it is not known what happens next. */
+  #countDescriptors(open: OpenStore): void {
+    if (open.closed !== undefined) return
+    const isReading =
+      !open.isInUse && open.isUsable && native.stats(open.store.handle).journalBytes === 0
+    const descriptors = isReading ? descriptorsOfReading : descriptorsOfWriting
+    this.#descriptors += descriptors - open.descriptors
+    open.descriptors = descriptors
+  }
+
+  /** Apart from those that will be free soon. */
+  get #hasTooManyDescriptors(): boolean {
+    return this.#descriptors - this.#closingDescriptors > this.#maxDescriptors
+  }
+
   async #makeRoom(): Promise<void> {
-    while (this.#places >= this.#maxOpen) {
+    while (
+      this.#places >= this.#maxOpen ||
+      this.#descriptors + descriptorsOfWriting > this.#maxDescriptors
+    ) {
       const closed = this.#evictOne()
       if (closed === undefined) return
       await closed
@@ -244,7 +285,7 @@ export class OpenStores {
   /** Undefined: none can be closed. */
   #evictOne(): Promise<void> | undefined {
     for (const open of this.#idle) {
-      if (open.isUsable && open.store.isBusy) continue
+      if (open.isExpected || (open.isUsable && open.store.isBusy)) continue
       if (open.isUsable && this.#events.isHeld(open)) {
         this.#idle.delete(open)
         this.#held.add(open)

@@ -1,6 +1,6 @@
 // The benchmarks: `npm run bench`. What each measures, and how to read it, is in README.md.
 //
-//   --only NAMES       some of pause, load, get, scan, puts, delete, single; all of them
+//   --only NAMES       some of pause, load, get, scan, backup, puts, delete, single; all
 //   --records N        1,000,000
 //   --runs N           medians of so many; 3
 //   --json FILE        writes the figures there as well

@@ -186,6 +186,7 @@ export class Catalog {
         await this.#vacate(from)
         // Before it is seen: whoever lists it may freeze it at once.
         this.#freezes.onCreate(to)
+        this.#freezes.renames++
         await this.#directory.rename(from, to)
       }),
     )

@@ -97,6 +97,9 @@ export class StoreFreezes {
     return this.#byId.has(id)
   }
 
+  /** How often stores have been renamed. */
+  renames = 0
+
   /** Freezes the store as it is in this turn of the event loop, or was when it was closed. */
   begin({ id, table }: Freeze): void {
     if (this.#byId.has(id)) throw new HotboltError('ERR_EXISTS', `There is a freeze ${id}`)

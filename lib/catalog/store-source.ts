@@ -61,6 +61,8 @@ export class CatalogSource extends Source implements FreezeSource {
   readonly kind = 'catalog'
   readonly id: string
   readonly #parts: CatalogSourceParts
+  /** When the stores were listed. */
+  #renames = 0
 
   constructor(parts: CatalogSourceParts, options?: StoreSourceOptions) {
     super(options)
@@ -70,6 +72,7 @@ export class CatalogSource extends Source implements FreezeSource {
 
   async listTables(): Promise<SourceTable[]> {
     const { directory, work } = this.#parts
+    this.#renames = this.#parts.freezes.renames
     return (await work(() => directory.list())).map((name) => ({ name }))
   }
 
@@ -90,9 +93,17 @@ export class CatalogSource extends Source implements FreezeSource {
       for (const freeze of freezes) this.#parts.freezes.begin(freeze)
       const settles = new Semaphore(settlesMax)
       const settle = (freeze: Freeze): Promise<FrozenTable | Error> =>
-        settles.run(() => this.#settle(freeze).catch(toHotboltError))
+        settles.run(() => this.#settle(freeze).catch((error: unknown) => this.#explain(error)))
       return Promise.all(freezes.map(settle))
     })
+  }
+
+  /** A store that is not there was dropped; one that was renamed must not be missing in a cut. */
+  #explain(cause: unknown): HotboltError {
+    const isGone = HotboltError.is(cause, 'ERR_NOT_FOUND')
+    if (!isGone || this.#renames === this.#parts.freezes.renames) return toHotboltError(cause)
+    const message = `${cause.message}, or renamed: make the backup again`
+    return new HotboltError('ERR_SOURCE', message, { cause })
   }
 
   async unfreeze(freeze: Freeze): Promise<void> {

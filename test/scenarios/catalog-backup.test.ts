@@ -378,6 +378,32 @@ describe('what is frozen stays as it was', () => {
   )
 
   test(
+    'does not do without a store that is renamed before it; one that is dropped is gone',
+    withCatalog(async ({ catalog }) => {
+      for (const name of ['a', 'b']) await put(catalog, name, 'k', 'v')
+      const source = catalog.freezeSource()
+      const { signal } = new AbortController()
+      const codeOfCut = async (table: string): Promise<unknown> => {
+        const freezes = ['a', table].map((each) => ({
+          id: `of_${each}`,
+          table: each,
+          createdAt: '',
+        }))
+        const [first, second] = (await source.freezeAll?.(freezes, signal)) ?? []
+        expect(first).not.toBeInstanceOf(Error)
+        for (const freeze of freezes) await source.unfreeze(freeze, signal)
+        return second instanceof Error && 'code' in second && second.code
+      }
+      await source.listTables(signal)
+      await catalog.rename('b', 'c')
+      expect(await codeOfCut('b')).toBe('ERR_SOURCE')
+      await source.listTables(signal)
+      await catalog.drop('c')
+      expect(await codeOfCut('c')).toBe('ERR_NOT_FOUND')
+    }),
+  )
+
+  test(
     'unless its database is closed by hand after a write: then the copy fails',
     withCatalog(async (context) => {
       const { catalog } = context

@@ -117,6 +117,7 @@ export type {
   VerifyReport,
 } from './backup/backup-options.ts'
 export type {
+  BeginRestoreOptions,
   CopyOptions,
   Freeze,
   FreezeSource,

@@ -15,11 +15,13 @@ const encodedLengthMax = 200
 export const nameBytesMax = 1024
 const literal = /^[a-z0-9_-]$/
 
-/** What a backup may be called. */
+/** What a backup may be called; 'latest' stands for the newest one on the command line. */
 export const backupName: Rule = {
-  expected: "1 to 100 letters, digits, '.', '_' and '-', not beginning with '.'",
+  expected: "1 to 100 letters, digits, '.', '_' and '-', not beginning with '.', nor 'latest'",
   accepts: (value) =>
-    typeof value === 'string' && /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$/.test(value),
+    typeof value === 'string' &&
+    value !== 'latest' &&
+    /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$/.test(value),
 }
 
 /** Throws ERR_INVALID_ARGUMENT unless `name` is 1 to 1,024 bytes of well-formed Unicode. */

@@ -13,12 +13,13 @@ import { randomBytes } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import { mkdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { HotboltError, toHotboltError } from '../errors.ts'
 import { claimName, deadFreezes, stateDirectoryOf } from './backup-claim.ts'
 import { messageOf, sourceError, targetError } from './backup-error.ts'
 import { deleteObjects, requireOwners } from './backup-objects.ts'
 import { BackupObserver } from './backup-observer.ts'
+import { BaseBackup } from './base-backup.ts'
 import {
   resolveCreateBackupOptions,
   type BackupReport,
@@ -30,13 +31,14 @@ import { cancelled, throwIfAborted } from './cancellation.ts'
 import { isGivenUp, systemClock, withGrace, type Clock } from './clock.ts'
 import { targetFrom } from './directory-target.ts'
 import { bytesOf, entryOf, sizeOf, tableReport, type DoneTable } from './done-table.ts'
-import { directoryMode, DirectorySyncs, makeDirectories } from './files.ts'
+import { directoryMode, DirectorySyncs, isInside, makeDirectories, realPlace } from './files.ts'
 import type { FreezeJournal } from './freeze-journal.ts'
 import type { Freeze, FreezeSource, FrozenTable, SourceTable, TableFile } from './freeze-source.ts'
 import { Freezer, type Pin } from './freezer.ts'
 import { GuardedSource, requireSource } from './guarded-source.ts'
-import { encodeManifest, manifestKey, readManifest } from './manifest.ts'
+import { encodeManifest, manifestKey } from './manifest.ts'
 import type { Manifest, ManifestTable } from './manifest.ts'
+import { RateLimit } from './rate-limit.ts'
 import { TableCopier } from './table-copier.ts'
 import { listTables } from './table-list.ts'
 import type { Target } from './target.ts'
@@ -74,8 +76,18 @@ export async function runBackup(
   const target = targetFrom(resolved.target)
   const stateDirectory = stateDirectoryOf(resolved.stateDirectory, target)
   throwIfAborted(signal, 'The backup')
+  await requireApart(source, target)
   const journal = await claimName({ target, stateDirectory, name, timeoutMs, clock, signal })
   return new Backup(source, { ...resolved, target, stateDirectory }, journal, clock).run()
+}
+
+/** In a catalog's directory, backups would be in the way of its stores. */
+async function requireApart({ location }: FreezeSource, target: Target): Promise<void> {
+  if (location === undefined || target.stagingDirectory === undefined) return
+  const place = await realPlace(resolve(target.stagingDirectory, '..'))
+  if (!isInside(place, await realPlace(resolve(location)))) return
+  const message = `The backups of ${location} may not be kept in it`
+  throw new HotboltError('ERR_INVALID_ARGUMENT', message)
 }
 
 interface BackupOptions extends ResolvedCreateBackupOptions {
@@ -96,8 +108,9 @@ class Backup {
   /** Of the caller's signal, of a failed table, and of an error in a callback. */
   readonly #cancellation = new AbortController()
   readonly #done: DoneTable[] = []
+  readonly #limit: RateLimit
   readonly #deadFreezes: Freeze[] = []
-  #base: ReadonlyMap<string, ManifestTable> = new Map()
+  #base: BaseBackup | undefined
   /** The first one, which is what the caller is told. */
   #failure: HotboltError | undefined
   #completeMs: number | undefined
@@ -113,6 +126,7 @@ class Backup {
     this.#target = options.target
     this.#journal = journal
     this.#clock = clock
+    this.#limit = new RateLimit(options.bytesPerSecond)
     // One for each call that is under way: not a leak, however many.
     setMaxListeners(0, this.#signal)
     this.#source = new GuardedSource(source, options, clock)
@@ -179,13 +193,8 @@ class Backup {
   async #readBase(): Promise<void> {
     const { diffFrom } = this.#options
     if (diffFrom === undefined) return
-    const { source, tables } = await readManifest(this.#target, diffFrom, this.#signal)
-    const { kind, id } = this.#source.identity
-    if (source.kind !== kind || source.id !== id) {
-      const message = `Backup "${diffFrom}" is of ${source.kind} ${source.id}, not of ${kind} ${id}`
-      throw new HotboltError('ERR_INVALID_ARGUMENT', `${message}: versions cannot be compared`)
-    }
-    this.#base = new Map(tables.map((table) => [table.name, table]))
+    const { identity } = this.#source
+    this.#base = await BaseBackup.read(this.#target, diffFrom, identity, this.#signal)
   }
 
   async #makeStaging(): Promise<void> {
@@ -233,6 +242,8 @@ class Backup {
           this.#fail(error)
         }
         await this.#freezer.release(pin)
+        const { outcome, entry } = this.#done[index] ?? {}
+        if (outcome === 'copied') await this.#limit.keep(sizeOf(entry), this.#signal)
       }
     } catch (error) {
       this.#fail(error)
@@ -271,8 +282,8 @@ class Backup {
     try {
       frozen = await this.#freezer.freeze(pin, this.#signal)
       startMs = this.#clock.nowMs()
-      const base = this.#base.get(table)
-      if (base !== undefined && frozen.version !== undefined && frozen.version === base.version) {
+      const base = this.#reusable(table, frozen)
+      if (base !== undefined) {
         return done('reused', entryOf(table, frozen, base.owner, base.files))
       }
       staged = await copier.stage(freeze, frozen)
@@ -289,6 +300,14 @@ class Backup {
     const files = await this.#guard(copier.store(table, staged))
     await this.#observer.attempt('Removing copied files', () => copier.discard(table))
     return done('copied', entryOf(table, frozen, this.#journal.name, files))
+  }
+
+  #reusable(table: string, { version }: FrozenTable): ManifestTable | undefined {
+    const entry = this.#base?.unchanged(table, version)
+    if (entry === undefined || this.#base?.isWhole(entry) === true) return entry
+    const place = `its files in backup "${entry.owner}"`
+    this.#observer.warn(`Table "${table}" is copied again: ${place} are missing or cut short`)
+    return undefined
   }
 
   /** After this the backup is complete, and cannot be cancelled any more. */

@@ -5,9 +5,9 @@
 // two of our calls could write the backups themselves: that is not defended against.
 
 import { constants, type Stats } from 'node:fs'
-import { lstat, mkdir, open, type FileHandle } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
-import { HotboltError } from '../errors.ts'
+import { lstat, mkdir, open, realpath, type FileHandle } from 'node:fs/promises'
+import { dirname, join, sep } from 'node:path'
+import { HotboltError, toHotboltError } from '../errors.ts'
 
 /** Whoever may read a backup may read the database. */
 export const directoryMode = 0o700
@@ -125,3 +125,18 @@ export function kindOf(stats: Pick<Stats, 'isSymbolicLink' | 'isDirectory' | 'is
   if (stats.isDirectory()) return 'a directory'
   return stats.isFile() ? 'a file' : 'a device, pipe or socket'
 }
+
+/** The real path of something that need not exist. */
+export async function realPlace(path: string): Promise<string> {
+  try {
+    return await realpath(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw toHotboltError(error)
+    const parent = dirname(path)
+    return parent === path ? path : join(await realPlace(parent), path.slice(parent.length))
+  }
+}
+
+/** Of real paths: whether one is the other, or lies in it. */
+export const isInside = (inner: string, outer: string): boolean =>
+  `${inner}${sep}`.startsWith(`${outer}${sep}`)

@@ -12,6 +12,8 @@ export interface FreezeSource {
   readonly kind: string
   /** Which one of its kind: a path, an address. Freezes are released where they were made. */
   readonly id: string
+  /** A directory that is the source's own: no backups may be kept in it. */
+  readonly location?: string
   listTables(signal: AbortSignal): Promise<readonly SourceTable[]>
   /** Pins the table's state. */
   freeze(freeze: Freeze, signal: AbortSignal): Promise<FrozenTable>
@@ -82,7 +84,13 @@ export interface RestoreDestination {
   /** The directory that it makes or replaces: the backups may not lie in it, nor it among them. */
   readonly location?: string
   /** ERR_EXISTS when there is something already, unless `overwrite`. */
-  begin(manifest: Manifest, options: { readonly overwrite: boolean }): Promise<RestoreSession>
+  begin(manifest: Manifest, options: BeginRestoreOptions): Promise<RestoreSession>
+}
+
+export interface BeginRestoreOptions {
+  readonly overwrite: boolean
+  /** The backup has more tables than are restored. */
+  readonly isPart: boolean
 }
 
 /** Nothing is visible under the destination before commit(); abort() leaves it as it was. */

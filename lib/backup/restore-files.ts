@@ -22,6 +22,13 @@ import { StoreMaintainer } from '../maintenance/store-maintainer.ts'
 const manifestName = '.hotbolt-manifest.json'
 const lockAttemptsMax = 10
 
+/** What is replaced as a whole would lose what is not restored. */
+export function requireWhole(isPartReplacing: boolean): void {
+  if (!isPartReplacing) return
+  const message = '`overwrite` replaces all that is there: restore some tables into a new place'
+  throw new HotboltError('ERR_INVALID_ARGUMENT', message)
+}
+
 /** Files only, of any kind of source. `directory` is made by it. */
 export function filesDestination(directory: string): RestoreDestination {
   if (!rule.text.accepts(directory)) throw invalid('directory', rule.text.expected, directory)
@@ -30,7 +37,10 @@ export function filesDestination(directory: string): RestoreDestination {
   return {
     kind: undefined,
     location,
-    begin: (manifest, { overwrite }) => FilesSession.begin(location, manifest, overwrite),
+    begin: async (manifest, { overwrite, isPart }) => {
+      requireWhole(overwrite && isPart)
+      return FilesSession.begin(location, manifest, overwrite)
+    },
   }
 }
 

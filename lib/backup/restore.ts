@@ -13,7 +13,7 @@ import type {
 } from './backup-options.ts'
 import { cancelled, throwIfAborted } from './cancellation.ts'
 import { targetFrom } from './directory-target.ts'
-import { directoryMode, syncDirectory } from './files.ts'
+import { directoryMode, isInside, realPlace, syncDirectory } from './files.ts'
 import type { RestoreDestination, RestoreSession } from './freeze-source.ts'
 import { manifestKey, readManifest, tablePrefix } from './manifest.ts'
 import type { Manifest, ManifestTable } from './manifest.ts'
@@ -21,6 +21,7 @@ import { ObjectReader } from './object-reader.ts'
 import { forEachOf } from './semaphore.ts'
 import { tableFilter } from './table-filter.ts'
 import type { Target } from './target.ts'
+import { RateLimit } from './rate-limit.ts'
 import { sizeOf, TransferMeter } from './transfer-meter.ts'
 
 const what = 'Restoring the backup'
@@ -38,11 +39,13 @@ export async function restoreBackup(
   const { name, signal, overwrite } = resolved
   const target = targetFrom(resolved.target)
   throwIfAborted(signal, what)
-  const manifest = chosenOf(await read(target, name, signal), resolved)
+  const whole = await read(target, name, signal)
+  const manifest = chosenOf(whole, resolved)
   requireKind(manifest, destination)
   await requireApart(target, name, destination)
   const meter = new TransferMeter(manifest, resolved.onProgress, signal)
-  const session = await destination.begin(manifest, { overwrite })
+  const isPart = manifest.tables.length < whole.tables.length
+  const session = await destination.begin(manifest, { overwrite, isPart })
   try {
     await fetchTables(target, manifest, session, resolved, meter)
     throwIfAborted(meter.signal, what)
@@ -99,22 +102,9 @@ async function requireApart(
   const file = await realpath(await target.localFile(key))
   const root = file.endsWith(`${sep}${key}`) ? file.slice(0, -key.length - 1) : dirname(file)
   const place = await realPlace(resolve(location))
-  const isInside = (inner: string, outer: string): boolean =>
-    `${inner}${sep}`.startsWith(`${outer}${sep}`)
   if (!isInside(place, root) && !isInside(root, place)) return
   const message = `${location} and the backups in ${target.location} may not lie in each other`
   throw new HotboltError('ERR_INVALID_ARGUMENT', message)
-}
-
-/** The real path of something that need not exist. */
-async function realPlace(path: string): Promise<string> {
-  try {
-    return await realpath(path)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw toHotboltError(error)
-    const parent = dirname(path)
-    return parent === path ? path : join(await realPlace(parent), path.slice(parent.length))
-  }
 }
 
 async function fetchTables(
@@ -131,6 +121,7 @@ async function fetchTables(
     signal: meter.signal,
     onBytes: meter.addBytes,
   }
+  const limit = new RateLimit(bytesPerSecond)
   const readers: ObjectReader[] = []
   const idle: ObjectReader[] = []
   try {
@@ -144,6 +135,7 @@ async function fetchTables(
         throw error
       }
       idle.push(reader)
+      await limit.keep(sizeOf([table]), meter.signal)
     })
   } finally {
     for (const reader of readers) reader.close()

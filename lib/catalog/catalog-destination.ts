@@ -4,8 +4,13 @@ import { readdir, realpath } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import type { Database } from '../database/database.ts'
 import { HotboltError, toHotboltError } from '../errors.ts'
-import type { RestoreDestination, RestoreSession } from '../backup/freeze-source.ts'
+import type {
+  BeginRestoreOptions,
+  RestoreDestination,
+  RestoreSession,
+} from '../backup/freeze-source.ts'
 import type { ManifestTable } from '../backup/manifest.ts'
+import { requireWhole } from '../backup/restore-files.ts'
 import { invalid, rule } from '../rules.ts'
 import { CatalogDirectory, storeFileName } from './catalog-directory.ts'
 import {
@@ -27,8 +32,9 @@ export function catalogDestination(directory: string): RestoreDestination {
   if (!rule.text.accepts(directory)) throw invalid('directory', rule.text.expected, directory)
   const begin = async (
     _manifest: unknown,
-    { overwrite }: { readonly overwrite: boolean },
+    { overwrite, isPart }: BeginRestoreOptions,
   ): Promise<RestoreSession> => {
+    requireWhole(overwrite && isPart)
     const target = await realTarget(resolve(directory))
     if ((await lookAt(target)) === undefined) await mendExchange(target)
     const found = await whatIsAt(target)

@@ -60,6 +60,7 @@ export interface CatalogSourceParts {
 export class CatalogSource extends Source implements FreezeSource {
   readonly kind = 'catalog'
   readonly id: string
+  readonly location: string
   readonly #parts: CatalogSourceParts
   /** When the stores were listed. */
   #renames = 0
@@ -67,6 +68,7 @@ export class CatalogSource extends Source implements FreezeSource {
   constructor(parts: CatalogSourceParts, options?: StoreSourceOptions) {
     super(options)
     this.id = parts.directory.path
+    this.location = parts.directory.path
     this.#parts = parts
   }
 

@@ -2,7 +2,8 @@
 
 import { exitCodes } from './command.ts'
 
-const signals = ['SIGINT', 'SIGTERM'] as const
+/** SIGHUP: its terminal was closed. */
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /**
  * Runs what can be cancelled; gives its exit code, or that of an interruption. `ending` says what

@@ -26,7 +26,7 @@ import { info } from './commands/info.ts'
 import { keys } from './commands/keys.ts'
 import { put } from './commands/put.ts'
 import { stats } from './commands/stats.ts'
-import { createOutput, endQuietlyOnBrokenPipe } from './output.ts'
+import { createOutput, endQuietlyOnBrokenPipe, plain } from './output.ts'
 
 const commands: readonly Command[] = [info, stats, check, buckets, keys, get, put, remove, defrag]
 const groups: readonly CommandGroup[] = [backup]
@@ -94,7 +94,7 @@ async function runOne(
 function report(error: unknown): number {
   const message = error instanceof Error ? error.message : String(error)
   const code = HotboltError.is(error) ? ` (${error.code})` : ''
-  process.stderr.write(`hotbolt: ${message}${code}\n`)
+  process.stderr.write(`hotbolt: ${plain(message)}${code}\n`)
   if (error instanceof UsageError) return exitCodes.usage
   if (HotboltError.is(error, 'ERR_INVALID_ARGUMENT')) return exitCodes.usage
   if (HotboltError.is(error, 'ERR_BACKUP_CORRUPT')) return exitCodes.damaged

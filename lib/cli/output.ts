@@ -25,10 +25,16 @@ export function toJson(value: unknown): string {
   return `${JSON.stringify(value, replacer)}\n`
 }
 
+/** Text in which nothing steers the terminal: `\\u{1b}` for an escape. */
+export function plain(text: string): string {
+  const steering = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
+  return text.replace(steering, (each) => `\\u{${each.codePointAt(0)?.toString(16)}}`)
+}
+
 /** Rows of a name and a value, aligned. */
 export function toTable(rows: readonly (readonly [name: string, value: string])[]): string {
   const width = Math.max(...rows.map(([name]) => name.length)) + 2
-  return rows.map(([name, value]) => `${name.padEnd(width)}${value}\n`).join('')
+  return rows.map(([name, value]) => `${name.padEnd(width)}${plain(value)}\n`).join('')
 }
 
 export interface Column {
@@ -43,7 +49,7 @@ export function toColumns(
   rows: readonly (readonly string[])[],
 ): string {
   if (rows.length === 0) return ''
-  const lines = [columns.map(({ title }) => title), ...rows]
+  const lines = [columns.map(({ title }) => title), ...rows.map((row) => row.map(plain))]
   const widths = columns.map((_, at) => Math.max(...lines.map((line) => line[at]?.length ?? 0)))
   const pad = (text: string, at: number): string =>
     columns[at]?.right === true ? text.padStart(widths[at] ?? 0) : text.padEnd(widths[at] ?? 0)

@@ -5,6 +5,7 @@
 
 #include "core/file_copier.h"
 #include "core/image.h"
+#include "core/journal_reader.h"
 
 namespace hotbolt {
 
@@ -12,6 +13,15 @@ namespace {
 
 // Kept free where the database itself lies, so that the journal can go on growing.
 constexpr uint64_t kReserveBytes = 16 << 20;
+
+// Whoever opens the copy would find the journal of another database.
+void require_no_journal(FileSystem& files, const std::string& path) {
+  const JournalDirectory journal = list_journal(files, path);
+  if (journal.segments.empty() && journal.unusable.empty()) return;
+  throw Error(ErrorCode::ERR_EXISTS,
+              "a journal lies beside " + path + ", though the database it belongs to is not there")
+      .with_path(path);
+}
 
 }  // namespace
 
@@ -86,6 +96,7 @@ BackupResult Backup::run() {
   try {
     pacer_.throw_if_cancelled();
     require_free_path(files, options_.path);
+    require_no_journal(files, options_.path);
     remove_stale_temps(files, options_.path, &pacer_);
     require_space();
     const auto temp =

@@ -231,7 +231,7 @@ void PageFile::retire(Pacer& pacer) {
   HOTBOLT_ASSERT(!read_only_ && readers_.count() == 0);
   {
     std::lock_guard lock(mutex_);
-    retired_ = true;
+    if (std::exchange(retired_, true)) return;
     mapping_.reset();  // touching it after the truncation would be a fault
   }
   if (has_name()) return;

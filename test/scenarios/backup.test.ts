@@ -3,7 +3,7 @@
 
 import { execFileSync } from 'node:child_process'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { link, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { link, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { basename, join, relative } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { open, type Database, type StoreBackupOptions } from '../../lib/index.ts'
@@ -212,6 +212,20 @@ test(
     ])
     expect(progress.at(-1)).toBe(size)
     await verifyFile(target, await db.hash())
+  }),
+)
+
+test(
+  'a journal that lies beside the path is refused: whoever opens the copy would find it',
+  withDatabase(async ({ db, directory }) => {
+    await fill(db, 10_000)
+    const path = join(directory, 'copy.db')
+    await writeFile(`${path}-journal-00000001`, 'what another database has left')
+    const { message } = await expectRefusal('ERR_EXISTS', () => db.backup(path))
+    expect(message).toContain('a journal lies beside')
+    await rm(`${path}-journal-00000001`)
+    await db.backup(path)
+    await verifyFile(path)
   }),
 )
 

@@ -591,6 +591,17 @@ describe('restored copies', () => {
       )
       await restoreBackup({ target, name: 'first', into, include: ['b'] })
       await verifyFile(file)
+      const replaced = { target, name: 'first', overwrite: true, include: ['b'] }
+      expect(await codeOf(() => restoreBackup({ ...replaced, into: join(directory, 'all') }))).toBe(
+        'ERR_INVALID_ARGUMENT',
+      )
+      await restoreBackup({ ...replaced, into })
+      await verifyFile(file)
+      for (const inside of [catalog.path, join(catalog.path, 'backups', 'of', 'it')]) {
+        const create = () => createBackup(catalog, { target: inside })
+        expect(await codeOf(create)).toBe('ERR_INVALID_ARGUMENT')
+      }
+      expect(await catalog.list()).toEqual(['a1', 'a2', 'b', 'x'.repeat(300)])
       await using db = await open(file)
       expect(db.bucket('b', { value: 'utf8' }).get('k')).toBe('b')
       const elsewhere = () => restoreBackup({ target, name: 'first', into: target })

@@ -423,6 +423,36 @@ test(
 )
 
 test(
+  'a table whose files are missing or cut short in the earlier backup is copied again',
+  withBackups(async (place) => {
+    const table = { files: { data: 'the content' }, version: 'v1' }
+    const source = new SimulatedSource({ whole: table, missing: table, short: table })
+    await place.create(source, { name: 'first' })
+    place.objects.delete('first/tables/missing/data')
+    place.objects.set('first/tables/short/data', Buffer.from('the cont'))
+    const report = await place.create(source, { diffFrom: 'first' })
+    expect(report.tables.map(({ outcome }) => outcome)).toEqual(['reused', 'copied', 'copied'])
+    expect(report.warnings).toEqual([
+      expect.stringContaining('"missing" is copied again'),
+      expect.stringContaining('"short" is copied again'),
+    ])
+    await place.expectComplete(source, ['whole', 'missing', 'short'])
+  }),
+)
+
+test(
+  'bytesPerSecond holds for all tables together, however small they are',
+  withBackups(async (place) => {
+    const content = 'x'.repeat(1000)
+    const tables = Array.from({ length: 50 }, (_, n) => [`t${n}`, { files: { data: content } }])
+    const source = new SimulatedSource(Object.fromEntries(tables))
+    const startMs = performance.now()
+    await place.create(source, { bytesPerSecond: 100_000, tableConcurrency: 4 })
+    expect(performance.now() - startMs).toBeGreaterThan(495)
+  }),
+)
+
+test(
   'versions of another source are not compared',
   withBackups(async (place) => {
     await place.create(SimulatedSource.of(1, 'other'), { name: 'first' })

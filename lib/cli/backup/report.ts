@@ -3,7 +3,7 @@
 import type { BackupReport, Freeze, TableReport } from '../../index.ts'
 import { exitCodes } from '../command.ts'
 import { formatBytes, formatDuration } from '../format.ts'
-import { counted, toColumns, toTable } from '../output.ts'
+import { counted, plain, toColumns, toTable } from '../output.ts'
 
 /** What did not go well, and still did not make it fail. */
 export interface Aftermath {
@@ -19,8 +19,8 @@ export function aftermathCode({ warnings, leftover }: Aftermath): number {
 /** A line for each; '' when all went well. */
 export function describeAftermath({ warnings, leftover }: Aftermath): string {
   const lines = [
-    ...warnings.map((warning) => `warning: ${warning}\n`),
-    ...leftover.map(({ table, id }) => `still frozen: ${table} (${id})\n`),
+    ...warnings.map((warning) => `warning: ${plain(warning)}\n`),
+    ...leftover.map(({ table, id }) => `still frozen: ${plain(table)} (${id})\n`),
   ]
   const remedy = leftover.length > 0 ? 'hotbolt backup clean tries again to release them.\n' : ''
   return lines.length === 0 ? '' : `\n${lines.join('')}${remedy}`

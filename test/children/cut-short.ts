@@ -4,11 +4,17 @@
 //
 // Writes one line of JSON: how many scans came to their end, and how often each code was met.
 
+import { once } from 'node:events'
 import { readFile, truncate, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { open } from '../../lib/index.ts'
 import { randomFrom } from '../support/random.ts'
+
+interface Result {
+  readonly codes: Record<string, number>
+  readonly scans: number
+}
 
 interface Shared {
   readonly path: string
@@ -24,7 +30,7 @@ async function scan({ path, stop }: Shared): Promise<void> {
       try {
         db.bucket('b').get('large')
         for (const _ of db.bucket('b').range());
-        scans++
+        if (++scans === 1) parentPort?.postMessage('scanning')
       } finally {
         await db.close()
       }
@@ -43,10 +49,15 @@ async function cut(path: string, events: number, seed: number): Promise<void> {
     return new Worker(fileURLToPath(import.meta.url), { workerData: shared })
   })
   const results = workers.map((worker) => {
-    return new Promise<{ codes: Record<string, number>; scans: number }>((resolve, reject) => {
-      worker.on('message', resolve).on('error', reject)
+    return new Promise<Result>((resolve, reject) => {
+      const onMessage = (message: Result | 'scanning'): void => {
+        if (message !== 'scanning') resolve(message)
+      }
+      worker.on('message', onMessage).on('error', reject)
     })
   })
+  // Each has scanned it once when it is cut for the first time.
+  await Promise.all(workers.map((worker) => once(worker, 'message')))
   const bytes = await readFile(path)
   const random = randomFrom(seed)
   for (let event = 0; event < events; event++) {

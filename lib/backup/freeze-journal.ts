@@ -36,7 +36,7 @@ const suffix = '.freezes'
 const removingSuffix = '.removing'
 /** Others look into a journal for a moment: that is no reason to refuse. */
 const lockTimeoutMs = 250
-const openAttemptsMax = 10
+const openAttemptsMax = 1000
 
 export class FreezeJournal {
   readonly name: string

@@ -187,6 +187,17 @@ napi_value checkpoint(napi_env env, napi_callback_info info) {
   });
 }
 
+// A state of the page file. When it is let go, a file that was replaced meanwhile may be emptied.
+struct PinnedBase {
+  explicit PinnedBase(std::shared_ptr<Store> owner)
+      : store(std::move(owner)), base(store->view()->base) {}
+  PinnedBase(const PinnedBase&) = delete;
+  PinnedBase& operator=(const PinnedBase&) = delete;
+  ~PinnedBase() { store->discard(std::move(base)); }
+  const std::shared_ptr<Store> store;
+  std::shared_ptr<const ReadTx> base;
+};
+
 // On the checkpoints' worker, so that none commits meanwhile and the freelist is the one of the
 // state that is audited.
 napi_value check(napi_env env, napi_callback_info info) {
@@ -197,8 +208,8 @@ napi_value check(napi_env env, napi_callback_info info) {
     auto report = std::make_shared<CheckReport>();
     // Pinned here: a defragmentation may put another file in its place before the worker gets to
     // it.
-    auto pinned = store->view()->base;
-    auto work = [=] { *report = store->run_check(*pinned->file()); };
+    auto pinned = std::make_shared<PinnedBase>(store);
+    auto work = [=] { *report = store->run_check(*pinned->base->file()); };
     return run_task(env, store->worker(), work,
                     [=](napi_env) { return report_object(env, *report); });
   });

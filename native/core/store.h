@@ -158,6 +158,8 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   // --- any thread ---
   bool poisoned() const noexcept { return poisoned_; }
   void poison(const Error& cause) noexcept;
+  // Destroys it on the worker, and empties old files that no reader needs any more.
+  void discard(std::shared_ptr<const void> garbage) noexcept;
   Worker& worker() { return worker_; }  // checkpoints, recycling, retiring
   Worker& copier() { return copier_; }  // defragmentation
   FileSystem& files() { return files_; }
@@ -194,7 +196,6 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   void install_over(std::shared_ptr<Memtable> active,
                     std::vector<std::shared_ptr<const Memtable>> sealed,
                     std::shared_ptr<const ReadTx> base);
-  void discard(std::shared_ptr<const void> garbage) noexcept;
   void post_retirement() noexcept;
   Seq pinned_seq() const { return pins_.empty() ? 0 : pins_.rbegin()->first; }
   void forget(Snapshot& snapshot) noexcept;

@@ -124,3 +124,12 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException & { code:
   const { code, syscall } = error as NodeJS.ErrnoException
   return typeof syscall === 'string' && typeof code === 'string' && /^E[A-Z0-9]+$/.test(code)
 }
+
+/** Runs calls of node:fs; what they reject with is a HotboltError. */
+export async function onDisk<T>(calls: () => Promise<T>): Promise<T> {
+  try {
+    return await calls()
+  } catch (error) {
+    throw toHotboltError(error)
+  }
+}

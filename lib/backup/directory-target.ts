@@ -322,7 +322,7 @@ async function copyBody(
   path: string,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const { sizeBytes } = await copyFile(body.file, path, signal)
+  const { sizeBytes } = await copyFile(body.file, path, { signal })
   if (sizeBytes !== body.sizeBytes) throw sizeChanged(body.file, body.sizeBytes, sizeBytes)
 }
 

@@ -5,7 +5,7 @@
 
 import { lstat, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { HotboltError, toHotboltError } from '../errors.ts'
+import { HotboltError, onDisk } from '../errors.ts'
 import { encodeName } from '../names.ts'
 import { targetError } from './backup-error.ts'
 import { withGrace, type Clock } from './clock.ts'
@@ -45,7 +45,7 @@ export class TableCopier {
   async stage(freeze: Freeze, frozen: FrozenTable): Promise<readonly TableFile[]> {
     const { source, signal, bytesPerSecond, onBytes } = this.#options
     const directory = this.#directoryOf(freeze.table)
-    await asOwn(mkdir(directory))
+    await onDisk(() => mkdir(directory))
     let told = 0
     const count = (bytes: number): void => {
       told += bytes
@@ -75,7 +75,7 @@ export class TableCopier {
 
   /** Removes what is staged. */
   async discard(table: string): Promise<void> {
-    await asOwn(rm(this.#directoryOf(table), { recursive: true, force: true }))
+    await onDisk(() => rm(this.#directoryOf(table), { recursive: true, force: true }))
   }
 
   close(): void {
@@ -120,7 +120,7 @@ async function requireFiles(
       (sha256 === undefined || /^[0-9a-f]{64}$/.test(sha256))
     if (!isSound) throw badFile(table, `a file that a backup cannot hold: ${JSON.stringify(path)}`)
     paths.add(path)
-    const found = await asOwn(lstat(join(directory, path)))
+    const found = await onDisk(() => lstat(join(directory, path)))
     if (!found.isFile()) throw badFile(table, `${path}, which is no regular file`)
     if (found.size !== sizeBytes) throw wrongSize(table, path, sizeBytes, found.size)
   }
@@ -132,12 +132,4 @@ function badFile(table: string, what: string): HotboltError {
 
 function wrongSize(table: string, path: string, expected: number, found: number): HotboltError {
   return badFile(table, `${path} with ${expected} bytes, but it has ${found}`)
-}
-
-async function asOwn<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work
-  } catch (error) {
-    throw toHotboltError(error)
-  }
 }

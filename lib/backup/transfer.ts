@@ -67,9 +67,9 @@ export class Transfer {
 export async function copyFile(
   source: string,
   target: string,
-  signal?: AbortSignal,
+  options: TransferOptions = {},
 ): Promise<CopiedFile> {
-  const transfer = new Transfer({ signal })
+  const transfer = new Transfer(options)
   try {
     return await transfer.copy(source, target)
   } finally {

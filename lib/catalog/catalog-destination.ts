@@ -3,7 +3,7 @@
 import { readdir, realpath } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import type { Database } from '../database/database.ts'
-import { HotboltError, toHotboltError } from '../errors.ts'
+import { HotboltError, onDisk, toHotboltError } from '../errors.ts'
 import type {
   BeginRestoreOptions,
   RestoreDestination,
@@ -20,7 +20,7 @@ import {
   RestoreDirectory,
   restoredMode,
 } from './exchange.ts'
-import { lookAt, makeDirectories, onDisk, syncDirectory } from './files.ts'
+import { lookAt, makeDirectories, syncDirectory } from './files.ts'
 import { hasMarker, openMarker } from './marker.ts'
 
 /**

@@ -17,13 +17,12 @@
 import type { Dirent } from 'node:fs'
 import { readdir, readFile, rename, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { HotboltError } from '../errors.ts'
+import { HotboltError, onDisk } from '../errors.ts'
 import { Semaphore } from '../backup/semaphore.ts'
 import { decodeName, encodeName, nameBytesMax } from '../names.ts'
 import {
   lookAt,
   makeDirectory,
-  onDisk,
   randomDigits,
   removeTree,
   renameDirectory,

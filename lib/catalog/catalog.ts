@@ -7,7 +7,7 @@
 import { realpath, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Database } from '../database/database.ts'
-import { HotboltError } from '../errors.ts'
+import { HotboltError, onDisk } from '../errors.ts'
 import type { FreezeSource } from '../backup/freeze-source.ts'
 import { requireName } from '../names.ts'
 import { invalid, rule } from '../rules.ts'
@@ -20,7 +20,7 @@ import {
   type ResolvedCatalogOptions,
 } from './catalog-options.ts'
 import { mendExchange } from './exchange.ts'
-import { lookAt, makeDirectories, onDisk } from './files.ts'
+import { lookAt, makeDirectories } from './files.ts'
 import { openMarker, openStoreFile } from './marker.ts'
 import { NameLocks } from './name-locks.ts'
 import { descriptorsOfStores, OpenStores, type OpenStore } from './open-stores.ts'

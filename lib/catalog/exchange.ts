@@ -10,12 +10,11 @@
 import { readdir, rename } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Database } from '../database/database.ts'
-import { HotboltError } from '../errors.ts'
+import { HotboltError, onDisk } from '../errors.ts'
 import { CatalogDirectory } from './catalog-directory.ts'
 import {
   lookAt,
   makeDirectory,
-  onDisk,
   randomDigits,
   removeTree,
   renameDirectory,

@@ -5,17 +5,8 @@ import { randomBytes } from 'node:crypto'
 import type { Stats } from 'node:fs'
 import { chmod, mkdir, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { HotboltError, toHotboltError } from '../errors.ts'
+import { HotboltError, onDisk, toHotboltError } from '../errors.ts'
 import * as files from '../backup/files.ts'
-
-/** Runs calls of node:fs; what they reject with is a HotboltError. */
-export async function onDisk<T>(calls: () => Promise<T>): Promise<T> {
-  try {
-    return await calls()
-  } catch (error) {
-    throw toHotboltError(error)
-  }
-}
 
 /** What is at `path` itself, a link not followed; undefined: nothing. */
 export const lookAt = (path: string): Promise<Stats | undefined> => onDisk(() => files.lookAt(path))

@@ -9,12 +9,12 @@
 // has drawn. (The time of the last write alone does not do: whoever copies a file can set it.)
 
 import { stat } from 'node:fs/promises'
-import { toHotboltError } from '../errors.ts'
+import { onDisk, toHotboltError } from '../errors.ts'
 import type { Store } from '../database/store.ts'
 import { cancelled } from '../backup/cancellation.ts'
 import type { CopyOptions, TableFile } from '../backup/freeze-source.ts'
 import { native, type NativeSnapshotInfo, type SnapshotHandle } from '../native.ts'
-import { onDisk, randomDigits } from './files.ts'
+import { randomDigits } from './files.ts'
 
 const progressIntervalMs = 100
 const fillPercent = 0.9

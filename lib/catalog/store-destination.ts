@@ -8,14 +8,14 @@
 import { chmod, link, readdir, rename } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import type { Database } from '../database/database.ts'
-import { HotboltError, toHotboltError, type ErrorCode } from '../errors.ts'
+import { HotboltError, onDisk, toHotboltError, type ErrorCode } from '../errors.ts'
 import type { RestoreDestination, RestoreSession } from '../backup/freeze-source.ts'
 import type { Manifest, ManifestTable } from '../backup/manifest.ts'
 import { invalid, rule } from '../rules.ts'
 import { realTarget, requireStoreFile } from './catalog-destination.ts'
 import { storeFileName } from './catalog-directory.ts'
 import { removeAbandoned, RestoreDirectory, restoredMode } from './exchange.ts'
-import { lookAt, makeDirectory, onDisk, syncDirectory } from './files.ts'
+import { lookAt, makeDirectory, syncDirectory } from './files.ts'
 import { openStoreFile } from './marker.ts'
 
 /** What a damaged database says when it is opened; it is not locked by anybody then. */

@@ -10,12 +10,12 @@
 // to its path. Pins live in memory: they end with the catalog.
 
 import { rm } from 'node:fs/promises'
-import { HotboltError, toHotboltError } from '../errors.ts'
+import { HotboltError, onDisk, toHotboltError } from '../errors.ts'
 import type { CopyOptions, Freeze, TableFile } from '../backup/freeze-source.ts'
-import { Transfer } from '../backup/transfer.ts'
+import { copyFile } from '../backup/transfer.ts'
 import type { NativeSnapshotInfo } from '../native.ts'
 import type { CatalogDirectory } from './catalog-directory.ts'
-import { onDisk } from './files.ts'
+import {} from './files.ts'
 import type { NameLocks } from './name-locks.ts'
 import type { OpenStore, OpenStores } from './open-stores.ts'
 import { PinnedState, type CopyStyle } from './pinned-state.ts'
@@ -273,19 +273,6 @@ function pinnedOf({ name, pinned, failure }: StoreFreeze): PinnedState {
   if (pinned !== undefined) return pinned.state
   const message = `The frozen state of ${JSON.stringify(name)} is lost`
   throw failure ?? new HotboltError('ERR_SOURCE', message)
-}
-
-async function copyFile(
-  source: string,
-  target: string,
-  options: CopyOptions,
-): Promise<CopiedStore> {
-  const transfer = new Transfer(options)
-  try {
-    return await transfer.copy(source, target)
-  } finally {
-    transfer.close()
-  }
 }
 
 function gone(name: string): HotboltError {

@@ -62,6 +62,15 @@ Seq Journal::append(Bytes body, Growth growth) {
   return header.seq;
 }
 
+void Journal::take_reserve() noexcept {
+  try {
+    std::lock_guard lock(mutex_);
+    segments_->require_spare(0);
+  } catch (const std::exception&) {
+    // The first append tries again.
+  }
+}
+
 void Journal::make_room(size_t bytes) {
   const size_t needed = std::max(pending_.size(), size_t{kSegmentBlockSize}) + bytes;
   if (needed > pending_.capacity()) pending_.reserve(std::max(needed, 2 * pending_.capacity()));

@@ -112,6 +112,8 @@ class Journal {
   // for it, and what the file system throws when a segment cannot be made: then it was not added,
   // and the next call tries again.
   Seq append(Bytes body, Growth growth = Growth::kGrows);
+  // Takes the reserve for removals, if the disk has it, before anything is appended.
+  void take_reserve() noexcept;
   void submit();      // what was appended so far is to be written and synced
   void force_sync();  // the same, and synced even when SyncMode says later or never
   Seq last_seq() const noexcept;

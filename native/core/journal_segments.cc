@@ -148,15 +148,12 @@ void JournalSegments::extend(Segment& segment, uint64_t size) {
   segment.size = size;
 }
 
-// What the segments hold has to find room in the page file too. A file system that says "0" may not
-// know: whether there is space is then found out by taking it.
+// What the segments hold, or will, has to find room in the page file too, and takes somewhat more
+// there. A file system that says "0" may not know: whether there is space is then found out by
+// taking it.
 void JournalSegments::require_room_for_page_file(uint64_t size) const {
-  uint64_t needed = size;
-  {
-    std::lock_guard lock(mutex_);
-    needed += given_back_ + (current_ == nullptr ? 0 : current_->used);
-    for (const std::shared_ptr<Segment>& segment : full_) needed += segment->used;
-  }
+  const uint64_t content = size + disk_bytes();
+  const uint64_t needed = size + content + content / 4 + given_back();
   const uint64_t available = files_.free_space_bytes(directory_of(path_));
   if (available == 0 || available >= needed) return;
   throw Error(ErrorCode::ERR_NO_SPACE,
@@ -387,6 +384,11 @@ void JournalSegments::cut_current() {
   current_->file->resize(current_->used);
   std::lock_guard lock(mutex_);
   current_->size = current_->used;
+}
+
+uint64_t JournalSegments::given_back() const {
+  std::lock_guard lock(mutex_);
+  return given_back_;
 }
 
 uint64_t JournalSegments::disk_bytes() const {

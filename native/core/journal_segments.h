@@ -99,6 +99,7 @@ class JournalSegments {
   std::shared_ptr<Segment> take_fitting(uint64_t bytes, uint64_t reserve,
                                         std::shared_ptr<Segment>& too_small);
   bool has_prepared() const;
+  uint64_t given_back() const;
   void extend(Segment& segment, uint64_t size);
   void require_room_for_page_file(uint64_t size) const;
   void keep(const std::shared_ptr<Segment>& segment);

@@ -156,7 +156,8 @@ void Recovery::run(Store& store) {
 
   const Seq covered = meta.mark ? meta.mark->journal_seq : 0;
   auto view = std::make_shared<View>();
-  JournalEnd end{.last_seq = covered};
+  JournalEnd end;
+  end.last_seq = covered;
   if (!journal.segments.empty()) {
     ReplayBounds bounds{.chunk_bytes = options.checkpoint_bytes};
     if (!options.read_only)
@@ -175,12 +176,15 @@ void Recovery::run(Store& store) {
   store.update_backlog();
   store.forget_nesting();
   if (!options.read_only) {
+    const bool continues = !start.earlier.empty();
     // Whoever may open the database may recover it.
     JournalOptions journal_options = options.journal;
     journal_options.mode = store.file_->status().mode;
     store.journal_ = std::make_unique<Journal>(files, store.path_, journal_options,
                                                store.binding_of(store.view_->base->meta()),
                                                std::move(start), store, store.latency_);
+    // On a full disk there is none but what recovery has just given back.
+    if (continues) store.journal_->take_reserve();
   }
 }
 

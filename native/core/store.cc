@@ -99,7 +99,8 @@ void Store::checkpoint_rest() {
   try {
     checkpoint_all();
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::ERR_NO_SPACE) throw;
+    if (error.code() != ErrorCode::ERR_NO_SPACE || file_->poisoned()) throw;
+    file_->trim();  // the next open needs some
     throw Error(ErrorCode::ERR_NO_SPACE,
                 "the database is closed, but there was no space to bring its file up to date: the "
                 "journal beside it holds the rest, which the next open reads. Leave the two "

@@ -85,7 +85,7 @@ const nameOfCopy = (name: string): string => name.replace('data.db', 'crashed.db
 /** Rows of 20,000 bytes; how many were not refused. */
 async function writeUntilRefused(db: Database): Promise<number> {
   for (let written = 0; ; written++) {
-    const error = await errorOf(() => db.bucket('b').put(`k${written}`, Buffer.alloc(20_000, 'x')))
+    const error = await errorOf(() => db.bucket('b').put(`w${written}`, Buffer.alloc(20_000, 'x')))
     if (error === undefined) continue
     expect((error as HotboltError).code).toBe('ERR_NO_SPACE')
     return written
@@ -104,13 +104,13 @@ describeIf('mount', 'a full disk', () => {
       const bucket = db.bucket('b')
       const written = await writeUntilRefused(db)
       expect(written).toBeGreaterThan(100)
-      expect(bucket.has(`k${written}`)).toBe(false)
+      expect(bucket.has(`w${written}`)).toBe(false)
       expect(bucket.count()).toBe(written)
       expect(db.stats().poisoned).toBe(false)
       await expectRefusal('ERR_NO_SPACE', () =>
         db.update((tx) => tx.bucket('b').put('k', Buffer.alloc(16 << 20))),
       )
-      for (let n = 0; n < 50; n++) await bucket.delete(`k${n}`)
+      for (let n = 0; n < 50; n++) await bucket.delete(`w${n}`)
       await db.checkpoint()
       await db.deleteBucket('b')
       await db.checkpoint()
@@ -132,8 +132,8 @@ describeIf('mount', 'a full disk', () => {
       for (let n = 0; n < 50; n++) await bucket.delete(`k${n}`)
       const hash = await db.hash()
       await disk.free()
-      for (let n = 0; n < 50; n++) await bucket.put(`k${n}`, Buffer.alloc(20_000, 'x'))
-      for (let n = 0; n < 50; n++) await bucket.delete(`k${n}`)
+      for (let n = 0; n < 50; n++) await bucket.put(`n${n}`, Buffer.alloc(20_000, 'x'))
+      for (let n = 0; n < 50; n++) await bucket.delete(`n${n}`)
       expect(await db.hash()).toBe(hash)
       await db.checkpoint()
       await db.close()

@@ -1,7 +1,7 @@
 // Files beside a database that somebody else put there, under names of its own: nothing is removed
 // that does not prove to be its own.
 
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { open } from '../../lib/index.ts'
@@ -34,6 +34,7 @@ describe('a file with the name of a segment', () => {
         expect(error.message).toContain(stranger)
       }
       expect(await readFile(stranger).catch(() => undefined)).toEqual(bytes)
+      await rm(stranger, { recursive: true })
       await verifyFile(path)
     }),
   )

@@ -83,7 +83,7 @@ TEST("a write that has its place makes no call") {
 TEST("what the disk has left is the page file's, as much as the journal holds") {
   JournalFixture fixture;
   for (int group = 0; group < 40; group++) fixture.write(5);
-  fixture.files.set_free_space(20'000);
+  fixture.files.set_free_space(60'000);
   append_until_refused(fixture, Growth::kGrows);
   submit_and_wait(fixture);
   // Covered by the page file, it needs no room there.

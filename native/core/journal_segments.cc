@@ -334,7 +334,6 @@ void JournalSegments::recycle(Seq covered) {
 
 std::vector<std::shared_ptr<Segment>> JournalSegments::take_idle() {
   std::lock_guard lock(mutex_);
-  HOTBOLT_ASSERT(claimed_.empty());
   idle_count_++;
   given_back_ = 0;
   target_size_ = options_.segment_bytes_min;
@@ -344,7 +343,10 @@ std::vector<std::shared_ptr<Segment>> JournalSegments::take_idle() {
     taken.push_back(std::move(current_));
     current_ = nullptr;
   }
-  for (std::shared_ptr<Segment>& segment : prepared_) taken.push_back(std::move(segment));
+  // Claimed and never written: the journal has failed.
+  taken.insert(taken.end(), claimed_.begin(), claimed_.end());
+  claimed_.clear();
+  taken.insert(taken.end(), prepared_.begin(), prepared_.end());
   prepared_.clear();
   return taken;
 }

@@ -335,6 +335,13 @@ inline std::string Session::judge(SimFileSystem& disk, Seq acknowledged, bool cu
   store->put(ref, "k", "v");
   put_into(expected, "after/", "k", "v");
   listener->wait(store->submit());
+  if (cut_again) {
+    const auto cut = disk.crash(seq + 18, [](const std::string&, uint64_t) { return false; });
+    auto recovered = Store::open(*cut, kSessionPath, session_options(), listener);
+    const bool has_all = content_of(*recovered) == expected;
+    close_session_store(recovered);
+    if (!has_all) return "after a write and a power cut, differs";
+  }
   close_session_store(store);
   for (const std::string& path : disk.paths()) {
     if (path != kSessionPath && !path.starts_with("/backups/"))

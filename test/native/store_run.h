@@ -249,6 +249,15 @@ class StoreRun {
     close();
     open();
   }
+  // The process ends in the middle of whatever it does, and another one opens what is left.
+  void kill() {
+    listener_->wait(store_->submit());
+    defrag_.reset();
+    defrag_step_ = kIdle;
+    store_->halt();
+    store_.reset();
+    open();
+  }
   // Lets go of everything after a failure.
   void abandon() {
     defrag_.reset();
@@ -435,7 +444,7 @@ class StoreRun {
         }
         break;
       case 4:
-        if (random_() % 6 == 0) reopen();
+        if (random_() % 6 == 0) random_() % 2 == 0 ? reopen() : kill();
         break;
       case 5:
       case 6:

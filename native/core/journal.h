@@ -10,9 +10,9 @@
 //
 // Segments are written full of zeros before they are used (so that a sync commits no metadata) and
 // recycled. The first is small; sizes grow with the traffic (256 KiB, 1, 4, up to 16 MiB); the next
-// one is prepared by a helper thread when the current one is half full, with bounded dirty pages, so
-// that no append waits for it unless it must. An idle journal keeps at most one small segment, no
-// thread (after a few seconds) and no buffers.
+// one is prepared by a helper thread when the current one is half full, with bounded dirty pages,
+// so that no append waits for it unless it must. An idle journal keeps at most one small segment,
+// no thread (after a few seconds) and no buffers.
 //
 // A frame is appended only when the place where it will be written exists: append() goes by the
 // same rule as the journal thread (the segment begun last if it fits, else the next one), and where

@@ -165,10 +165,10 @@ class JournalScan {
   const Seq until_;
   const std::function<void(Seq, Bytes)>& visit_;
   JournalEnd end_;
-  Seq next_;            // the sequence number that comes next in the chain
-  uint32_t chain_ = 0;   // CRC of the frame before
+  Seq next_;              // the sequence number that comes next in the chain
+  uint32_t chain_ = 0;    // CRC of the frame before
   Seq synced_ = kSeqMax;  // as the frame before says
-  uint64_t offset_ = 0;  // in the segment that is read: where the next frame would be; 0: none is
+  uint64_t offset_ = 0;   // in the segment that is read: where the next frame would be; 0: none is
 };
 
 JournalEnd JournalScan::run() {

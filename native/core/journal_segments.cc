@@ -85,10 +85,8 @@ std::unique_ptr<File> JournalSegments::create_file(Segment& segment) {
     segment.number = take_number();
     segment.path = segment_path(path_, segment.number);
     try {
-      return files_.open(segment.path, {.write = true,
-                                        .create = true,
-                                        .exclusive = true,
-                                        .mode = options_.mode});
+      return files_.open(segment.path,
+                         {.write = true, .create = true, .exclusive = true, .mode = options_.mode});
     } catch (const Error& error) {
       if (error.code() != ErrorCode::ERR_EXISTS || i == kTriesMax) throw;
     }

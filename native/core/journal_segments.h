@@ -1,14 +1,15 @@
 // The journal's files: making them ready before they are needed, and using them again or giving
 // their space back after.
 //
-// A segment is prepared (its space is allocated) -> claimed (frames that are appended will go there)
+// A segment is prepared (its space is allocated) -> claimed (frames that are appended will go
+// there)
 // -> current (being written) -> full -> covered, then recycled as a prepared one or removed. See
 // journal_reader.h for what has to be durable at each step: the helper does it while it prepares,
 // and the journal thread for what was claimed before that.
 //
 // Space: what the disk has left belongs to the page file first, which has to take everything that
-// the segments hold. So a segment is made ahead, or for a write, only if the disk has room for both;
-// for a removal it is made if it can be.
+// the segments hold. So a segment is made ahead, or for a write, only if the disk has room for
+// both; for a removal it is made if it can be.
 //
 // Threading: what is under "owner" is called by the owner with the journal's mutex held, next() and
 // wrote() by the journal thread, prepare_ahead() by the helper, recycle() by workers; the rest may
@@ -48,7 +49,8 @@ class JournalSegments {
   // --- owner ---
   // Claims the next segment for a frame and returns how many bytes are left behind it. After it
   // `reserve` bytes more are left, there or in a prepared segment. Makes or extends a segment only
-  // if none is ready. Throws ERR_NO_SPACE, and what the file system throws: then nothing is claimed.
+  // if none is ready. Throws ERR_NO_SPACE, and what the file system throws: then nothing is
+  // claimed.
   uint64_t claim(uint64_t frame_bytes, uint64_t reserve);
   // Makes sure that there is a prepared segment. Throws the same.
   void require_spare(uint64_t reserve);
@@ -122,8 +124,8 @@ class JournalSegments {
   // lower one gets another.
   uint64_t begun_number_ = 0;
   uint64_t given_back_ = 0;  // bytes that are the page file's until recycle()
-  uint64_t target_size_;    // of the next segment
-  bool preparing_ = false;  // prepare_ahead() is asked for or at work
+  uint64_t target_size_;     // of the next segment
+  bool preparing_ = false;   // prepare_ahead() is asked for or at work
   // Number of times take_idle() ran: what was being prepared then is too large now.
   uint64_t idle_count_ = 0;
 };

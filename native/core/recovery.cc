@@ -52,8 +52,9 @@ void require_ours(const JournalDirectory& journal) {
   if (journal.foreign.empty()) return;
   const std::string& path = journal.foreign.front();
   throw Error(ErrorCode::ERR_EXISTS,
-              path + " has the name of a segment of the database's journal but is none, or is "
-                     "damaged: it is left as it is. Move it away to open the database")
+              path +
+                  " has the name of a segment of the database's journal but is none, or is "
+                  "damaged: it is left as it is. Move it away to open the database")
       .with_path(path);
 }
 

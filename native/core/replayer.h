@@ -1,5 +1,5 @@
-// Replays a journal: journal_reader -> memtables, which recovery serves, and which are merged into a
-// page file (by write transactions) as soon as they take more memory than they may. For a
+// Replays a journal: journal_reader -> memtables, which recovery serves, and which are merged into
+// a page file (by write transactions) as soon as they take more memory than they may. For a
 // defragmentation whose backlog outgrew the memory it may keep, each is merged at once. Any one
 // thread.
 #pragma once
@@ -21,8 +21,8 @@ ReplayResult replay_into_file(FileSystem& files, const std::vector<JournalSegmen
                               Seq covered, Seq until, std::shared_ptr<PageFile> file, DatabaseId id,
                               double fill, size_t chunk_bytes, Pacer& pacer);
 
-// What is replayed into memory: sealed memtables of about `chunk_bytes`. When they exceed `bytes_max`
-// they are merged into the file, as long as that has space.
+// What is replayed into memory: sealed memtables of about `chunk_bytes`. When they exceed
+// `bytes_max` they are merged into the file, as long as that has space.
 struct ReplayBounds {
   size_t chunk_bytes = 32 << 20;
   size_t bytes_max = ~size_t{0};

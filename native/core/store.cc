@@ -237,8 +237,7 @@ BucketTable& Store::table_for(BucketRef& ref, Seq seq) {
 
 // What throws here leaves no trace.
 Seq Store::commit_body(const OpWriter& ops) {
-  const Seq seq =
-      journal_->append(ops.body(), ops.grows() ? Growth::kGrows : Growth::kShrinks);
+  const Seq seq = journal_->append(ops.body(), ops.grows() ? Growth::kGrows : Growth::kShrinks);
   HOTBOLT_ASSERT(seq == last_seq_ + 1);
   last_seq_ = seq;
   return seq;

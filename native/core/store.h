@@ -185,7 +185,7 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   BucketTable& table_for(BucketRef& ref, Seq seq);
   bool seal_active();
   void require_accepting(Growth growth = Growth::kGrows);  // require_writable(), and ERR_NO_SPACE
-  void require_sound() const;  // throws ERR_POISONED
+  void require_sound() const;                              // throws ERR_POISONED
   void checkpoint_all();
   void release_file() noexcept;
   Seq commit_body(const OpWriter& ops);

@@ -98,7 +98,7 @@ async function writeRows(db: Database, count: number): Promise<void> {
 }
 
 describeIf('mount', 'a full disk', () => {
-  test('refuses a write before it is visible, and lets deletes, checkpoints and a close go on', () =>
+  test('refuses a write before it is visible; deletes, checkpoints and a close go on', () =>
     withDisk(24 << 20, async (path, disk) => {
       const db = await open(path)
       const bucket = db.bucket('b')
@@ -140,7 +140,7 @@ describeIf('mount', 'a full disk', () => {
       await verifyFile(path, hash)
     }))
 
-  test('leaves the journal beside a closed file that cannot take it, and opens with everything', () =>
+  test('leaves the journal beside a closed file that cannot take it, and opens', () =>
     withDisk(24 << 20, async (path, disk) => {
       const db = await open(path, { checkpointBytes: 1 << 30 })
       await writeRows(db, 200)

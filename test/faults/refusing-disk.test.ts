@@ -229,7 +229,7 @@ describeIf(['mount', 'mkfs.ext4'], 'an ext4', () => {
       ),
   )
 
-  test('that is full when a journal is recovered opens, serves, and catches up when it is not', () =>
+  test('that is full when a journal is recovered opens, serves and catches up', () =>
     Ext4.use(async (disk) => {
       const { db, hash } = await written(disk.path)
       const crashed = new Ext4(join(disk.directory, 'crashed'))

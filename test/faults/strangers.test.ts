@@ -18,7 +18,10 @@ describe('a file with the name of a segment', () => {
   const strangers: [string, (path: string) => Promise<unknown>][] = [
     ['another database', (path) => closedDatabase(path, 'theirs')],
     ['a text', (path) => writeFile(path, 'notes of somebody')],
-    ['zeros, and something behind them', (path) => writeFile(path, Buffer.alloc(5000).fill('x', 4999))],
+    [
+      'zeros, and something behind them',
+      (path) => writeFile(path, Buffer.alloc(5000).fill('x', 4999)),
+    ],
     ['a directory', (path) => mkdir(path)],
   ]
   test.each(strangers)('that is %s is refused by name, and left as it is', (_, make) =>

@@ -143,10 +143,12 @@ TEST("only what proves to be a segment, or to hold nothing, is ours") {
   files.put_file(segment_path(kDatabase, 6), std::string(1 << 21, '\0') + "x");
   const JournalDirectory journal = list_journal(files, kDatabase);
   EXPECT_EQ(journal.segments.size(), 0);
-  EXPECT_TRUE(journal.unusable == (std::vector{segment_path(kDatabase, 1), segment_path(kDatabase, 2),
-                                               segment_path(kDatabase, 4)}));
-  EXPECT_TRUE(journal.foreign == (std::vector{segment_path(kDatabase, 3), segment_path(kDatabase, 5),
-                                              segment_path(kDatabase, 6)}));
+  EXPECT_TRUE(journal.unusable ==
+              (std::vector{segment_path(kDatabase, 1), segment_path(kDatabase, 2),
+                           segment_path(kDatabase, 4)}));
+  EXPECT_TRUE(journal.foreign ==
+              (std::vector{segment_path(kDatabase, 3), segment_path(kDatabase, 5),
+                           segment_path(kDatabase, 6)}));
   EXPECT_EQ(journal.last_number, 6);
 }
 
@@ -173,10 +175,10 @@ TEST("a later life proves that a frame of an earlier one was acknowledged") {
   fixture.write(3);
   fixture.journal->stop();
   const JournalEnd end = read_back(fixture.files);
-  fixture.journal = std::make_unique<Journal>(
-      fixture.files, kDatabase, small_segments(), JournalBinding{},
-      JournalStart{.last_seq = 3, .first_segment = 2, .chain = end.chain}, fixture.listener,
-      fixture.latency);
+  fixture.journal =
+      std::make_unique<Journal>(fixture.files, kDatabase, small_segments(), JournalBinding{},
+                                JournalStart{.last_seq = 3, .first_segment = 2, .chain = end.chain},
+                                fixture.listener, fixture.latency);
   fixture.write(1);
   fixture.journal->stop();
   const std::string first = segment_path(kDatabase, 1);

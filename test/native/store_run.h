@@ -155,8 +155,8 @@ inline void hold_helper(const Trace& trace, const std::string& path) {
     trace.visit([&](const Call& call) {
       if (call.kind == CallKind::kCreate && is_segment(call.path)) segments[call.inode];
       if (call.kind == CallKind::kAcknowledged) held = false;
-      const bool has_frames = call.kind == CallKind::kWrite && segments.contains(call.inode) &&
-                              !brings_no_frame(call);
+      const bool has_frames =
+          call.kind == CallKind::kWrite && segments.contains(call.inode) && !brings_no_frame(call);
       if (has_frames && call.thread != std::this_thread::get_id()) held = true;
     });
     return held;

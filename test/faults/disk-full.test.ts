@@ -2,7 +2,8 @@
 // cannot do before it is done, and what was acknowledged is there afterwards.
 
 import { execFileSync } from 'node:child_process'
-import { copyFile, mkdir, open as openFile, readdir, rm } from 'node:fs/promises'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { copyFile, mkdir, open as openFile, readdir, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { open, type Database, type HotboltError } from '../../lib/index.ts'
@@ -181,6 +182,33 @@ describeIf('mount', 'a full disk', () => {
       expect(await again.hash()).toBe(hash)
       await again.close()
       await verifyFile(crashed, hash)
+    }))
+
+  test('that takes away what the journal was given poisons, and is told on a channel', () =>
+    withDisk(8 << 20, async (path, disk) => {
+      const db = await open(path)
+      let tell = (_: unknown): void => {}
+      const told = new Promise<unknown>((resolve) => (tell = resolve))
+      const unhandled: unknown[] = []
+      const note = (reason: unknown): unknown => unhandled.push(reason)
+      subscribe('hotbolt:poisoned', tell)
+      process.on('unhandledRejection', note)
+      try {
+        await db.bucket('b').put('first', 'v')
+        for (const name of await disk.journals()) await truncate(join(disk.directory, name), 0)
+        await disk.fill()
+        void db.bucket('b').put('k', Buffer.alloc(100_000))
+        expect(await told).toMatchObject({ path: db.path, error: { code: 'ERR_NO_SPACE' } })
+        await new Promise((resolve) => {
+          setImmediate(resolve)
+        })
+        expect(unhandled).toEqual([])
+      } finally {
+        process.off('unhandledRejection', note)
+        unsubscribe('hotbolt:poisoned', tell)
+      }
+      await expectRefusal('ERR_POISONED', () => db.bucket('b').put('next', 'v'))
+      await expectRefusal('ERR_POISONED', () => db.close())
     }))
 
   test('while checkpointing fails the checkpoint alone, which is done again later', () =>

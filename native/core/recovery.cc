@@ -119,8 +119,10 @@ JournalStart Recovery::continue_journal(Store& store, JournalDirectory journal,
                                         const JournalEnd& end) {
   FileSystem& files = store.files_;
   JournalStart start{.last_seq = store.last_seq_, .first_segment = journal.last_number + 1};
-  const std::optional<Mark> mark = store.file_->meta().mark;
-  if (!journal.segments.empty() && mark) store.file_->rewrite_meta();
+  const Meta meta = store.file_->meta();
+  const std::optional<Mark> mark = meta.mark;
+  const bool was_closed = meta.freelist_stored() && journal.last_number == 0;
+  if (!was_closed && mark) store.file_->rewrite_meta();
   const bool covers_all = store.last_seq_ == (mark ? mark->journal_seq : 0);
   if (!covers_all) {
     start.chain = end.chain;

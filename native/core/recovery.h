@@ -12,7 +12,8 @@
 //      (ERR_EXISTS), and never touched.
 //   5. read what is newer than the mark's sequence number into memtables, which are served and merged
 //      by the checkpoints that follow. Only a journal larger than it may be is merged on the way.
-//   6. write and sync the newest meta again, since the sync that failed may have been its own. If it
+//   6. write and sync the newest meta again, unless the file was closed: the sync that failed may have
+//      been its own, and what begins now would follow from what no disk has. If it
 //      covers everything, the segments are removed; else the journal goes on where they end
 //      (journal_reader.h, rule 5), and checkpoints remove them as they cover them. So nothing of
 //      this takes space, and a crash at any point repeats it.

@@ -262,7 +262,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'removes the journal over a meta that was never synced',
     file: 'native/core/recovery.cc',
-    find: `  if (!journal.segments.empty() && mark) store.file_->rewrite_meta();
+    find: `  if (!was_closed && mark) store.file_->rewrite_meta();
 `,
     replace: '',
     caughtBy: failingCall,

@@ -244,6 +244,8 @@ export class Database {
   /**
    * Waits for what has begun, cancels a defragmentation and backups, writes everything into the
    * page file and releases it: the file alone is the database then. May be called twice.
+   * ERR_NO_SPACE when the disk has no room for that: everything is released, and the journal stays
+   * beside the file with the rest, which the next open reads.
    * ERR_TX_NESTED inside an update, which it would wait for.
    */
   close(): Promise<void> {

@@ -27,6 +27,8 @@ export class Store implements ReadSource {
     const groups = new WriteGroups()
     const handle = await native.open(path, { ...options, pageSize: options.pageSize ?? 0 }, groups)
     const store = new Store(handle, options, groups)
+    // What a leftover journal held is served, and goes into the page file now.
+    if (!store.readOnly) store.checkpointer.considerSealed()
     publish('hotbolt:open', { path: store.path, readOnly: store.readOnly })
     return store
   }

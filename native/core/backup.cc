@@ -17,7 +17,7 @@ constexpr uint64_t kReserveBytes = 16 << 20;
 // Whoever opens the copy would find the journal of another database.
 void require_no_journal(FileSystem& files, const std::string& path) {
   const JournalDirectory journal = list_journal(files, path);
-  if (journal.segments.empty() && journal.unusable.empty()) return;
+  if (journal.segments.empty() && journal.unusable.empty() && journal.foreign.empty()) return;
   throw Error(ErrorCode::ERR_EXISTS,
               "a journal lies beside " + path + ", though the database it belongs to is not there")
       .with_path(path);

@@ -19,23 +19,26 @@ constexpr std::chrono::seconds kIdleTime{2};
 }  // namespace
 
 Journal::Journal(FileSystem& files, std::string path, JournalOptions options,
-                 JournalBinding binding, Seq last_seq, uint64_t first_segment,
-                 JournalListener& listener, std::shared_ptr<SyncLatency> latency)
+                 JournalBinding binding, JournalStart start, JournalListener& listener,
+                 std::shared_ptr<SyncLatency> latency)
     : files_(files),
       options_(options),
+      reserve_(options.segment_bytes_min / 4),
       listener_(listener),
       latency_(std::move(latency)),
-      segments_(std::make_unique<JournalSegments>(files, std::move(path), options, first_segment)),
+      segments_(std::make_unique<JournalSegments>(files, std::move(path), options,
+                                                  start.first_segment, std::move(start.earlier))),
       binding_(binding),
-      last_seq_(last_seq),
-      durable_seq_(last_seq),
-      synced_seq_(last_seq) {}
+      last_seq_(start.last_seq),
+      durable_seq_(start.last_seq),
+      synced_seq_(start.last_seq),
+      chain_(start.chain) {}
 
 Journal::~Journal() { stop(); }
 
 // --- owner thread ---
 
-Seq Journal::append(Bytes body) {
+Seq Journal::append(Bytes body, Growth growth) {
   HOTBOLT_ASSERT(!body.empty());
   std::unique_lock lock(mutex_);
   if (failed_) throw Error(ErrorCode::ERR_POISONED);
@@ -48,6 +51,7 @@ Seq Journal::append(Bytes body) {
   }
   const uint64_t size = frame_size(body.size());
   make_room(size);
+  admit(size, growth);
   FrameHeader header;
   header.seq = last_seq_.load(std::memory_order_relaxed) + 1;
   header.body_size = body.size();
@@ -58,10 +62,30 @@ Seq Journal::append(Bytes body) {
   return header.seq;
 }
 
+void Journal::take_reserve() noexcept {
+  try {
+    std::lock_guard lock(mutex_);
+    segments_->require_spare(0);
+  } catch (const std::exception&) {
+    // The first append tries again.
+  }
+}
+
 void Journal::make_room(size_t bytes) {
   const size_t needed = std::max(pending_.size(), size_t{kSegmentBlockSize}) + bytes;
   if (needed > pending_.capacity()) pending_.reserve(std::max(needed, 2 * pending_.capacity()));
   if (pending_.empty()) pending_.resize(kSegmentBlockSize);
+}
+
+// REQUIRES: nothing that throws comes between this and the frame. What is claimed is written to.
+void Journal::admit(uint64_t frame_bytes, Growth growth) {
+  const uint64_t reserve = growth == Growth::kShrinks ? 0 : reserve_;
+  if (room_ < frame_bytes) {
+    room_ = segments_->claim(frame_bytes, reserve);
+    return;
+  }
+  if (room_ - frame_bytes < reserve) segments_->require_spare(reserve);
+  room_ -= frame_bytes;
 }
 
 void Journal::submit() {
@@ -110,12 +134,26 @@ void Journal::recycle_segments(Seq covered) {
   if (idle) {
     // Under the mutex, so that no group begins while its segment is taken away.
     const std::vector<std::shared_ptr<Segment>> taken = segments_->take_idle();
+    if (segments_->current() == nullptr) room_ = 0;
     lock.unlock();
     segments_->remove_in_steps(taken);
   } else {
     lock.unlock();
     segments_->recycle(covered);
   }
+}
+
+void Journal::give_back() {
+  std::vector<std::shared_ptr<Segment>> taken;
+  bool stopped;
+  {
+    std::lock_guard lock(mutex_);
+    taken = segments_->take_prepared();
+    stopped = stopping_;
+  }
+  if (!stopped) return segments_->give_back(taken);
+  segments_->remove_in_steps(taken);
+  segments_->cut_current();
 }
 
 // Whichever thread met it: a failed sync is final.
@@ -249,9 +287,7 @@ void Journal::write_frames() {
   for (size_t from = kSegmentBlockSize; from < writing_.size();) {
     std::shared_ptr<Segment> segment = segments_->current();
     const uint64_t first = frame_size(load<FrameHeader>(writing_.data() + from).body_size);
-    if (segment == nullptr || segment->left() < first) {
-      segment = segments_->next(kSegmentBlockSize + first);
-    }
+    if (segment == nullptr || segment->left() < first) segment = segments_->next();
     const uint64_t room = segment->left() - (segment->used == 0 ? kSegmentBlockSize : 0);
     Seq last = 0;
     const size_t to = fitting_end(from, room, last);
@@ -299,11 +335,7 @@ void Journal::make_header(size_t at, const Segment& segment, size_t first_frame)
   header.synced_seq = frame.synced_seq;
   header.chain = frame.chain;
   header.life = life_;
-  header.crc = segment_crc(header);
-  char* block = writing_.data() + at;
-  std::memset(block, 0, kSegmentBlockSize);
-  store(block, header);
-  store(block + kSegmentCopyOffset, header);
+  store_header(writing_.data() + at, header);
 }
 
 void Journal::sync_segments() {

@@ -30,6 +30,7 @@ void OpWriter::append_bytes(Bytes bytes) {
 void OpWriter::start(OpKind kind, const BucketPath& path, size_t bytes) {
   HOTBOLT_ASSERT(path.size() <= kDepthMax);
   make_room(path, bytes);
+  grows_ = grows_ || (kind != OpKind::kRemove && kind != OpKind::kDeleteBucket);
   body_ += static_cast<char>(kind);
   const size_t begin = body_.size();
   body_ += static_cast<char>(path.size());
@@ -86,6 +87,7 @@ void OpWriter::clear() {
   } else {
     body_.clear();
   }
+  grows_ = false;
   last_path_ = 0;
   last_path_size_ = 0;
 }

@@ -58,6 +58,8 @@ class OpWriter {
 
   const std::string& body() const { return body_; }
   bool empty() const { return body_.empty(); }
+  // Whether it does anything but remove.
+  bool grows() const { return grows_; }
   // Forgets everything, keeps the capacity up to 1 MiB.
   void clear();
 
@@ -66,6 +68,7 @@ class OpWriter {
   void make_room(const BucketPath& path, size_t bytes);
   void append_bytes(Bytes bytes);
   std::string body_;
+  bool grows_ = false;
   // Where the newest spelled-out path stands in body_, so that the next op can be compared with its
   // bytes: a path that equals it is written as 0xFF. (Comparing addresses would be wrong as soon as
   // a path object is reused.)

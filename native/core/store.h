@@ -148,8 +148,9 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   // --- worker ---
   void run_checkpoint(Checkpoint& checkpoint);
   CheckReport run_check(PageFile& file);  // Requires: a reader that was opened on it is held
-  // Checkpoints, removes the journal, releases the file. Throws ERR_POISONED after releasing it if
-  // the store was poisoned.
+  // Checkpoints, removes the journal, releases the file. Throws after releasing it: ERR_POISONED if
+  // the store was poisoned; ERR_NO_SPACE if the page file could not take everything: then the
+  // journal stays beside it and nothing is lost.
   void run_close();
   // Empties the old files that no reader needs any more. On the copier: it takes as long as the
   // file is large.
@@ -183,11 +184,13 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   void require_path(const BucketRef& ref) const;
   BucketTable& table_for(BucketRef& ref, Seq seq);
   bool seal_active();
-  void require_accepting();    // require_writable(), and ERR_NO_SPACE
-  void require_sound() const;  // throws ERR_POISONED
+  void require_accepting(Growth growth = Growth::kGrows);  // require_writable(), and ERR_NO_SPACE
+  void require_sound() const;                              // throws ERR_POISONED
   void checkpoint_all();
   void release_file() noexcept;
-  Seq commit_body(const std::string& body);
+  Seq commit_body(const OpWriter& ops);
+  void give_back_journal() noexcept;
+  void checkpoint_rest();
   template <typename Change>
   void change_memtable(Change&& change);
   void apply(Bytes body, Seq seq);

@@ -85,10 +85,20 @@ void Store::run_checkpoint(Checkpoint& checkpoint) {
     const bool is_harmless =
         error.code() == ErrorCode::ERR_NO_SPACE || error.code() == ErrorCode::ERR_ABORTED;
     if (!is_harmless || checkpoint.file->poisoned()) poison(error);
+    if (checkpoint_failed_) give_back_journal();
     throw;
   } catch (const std::bad_alloc&) {
     if (checkpoint.file->poisoned()) poison(Error(ErrorCode::ERR_OUT_OF_MEMORY));
     throw;
+  }
+}
+
+// For the next checkpoint. What cannot be given back now stays until then.
+void Store::give_back_journal() noexcept {
+  try {
+    journal_->give_back();
+  } catch (const std::exception&) {
+    // The space stays where it is.
   }
 }
 

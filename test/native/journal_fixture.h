@@ -97,8 +97,9 @@ struct JournalFixture {
     start(options, 0, 1);
   }
   void start(JournalOptions options, Seq last_seq, uint64_t first_segment) {
-    journal = std::make_unique<Journal>(files, kDatabase, options, JournalBinding{}, last_seq,
-                                        first_segment, listener, latency);
+    journal = std::make_unique<Journal>(
+        files, kDatabase, options, JournalBinding{},
+        JournalStart{.last_seq = last_seq, .first_segment = first_segment}, listener, latency);
   }
   // One group.
   void write(size_t count) {

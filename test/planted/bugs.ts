@@ -156,26 +156,26 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'uses a new segment whose name is not durable',
     file: 'native/core/journal_segments.cc',
-    find: `    segment->file->sync_all();
-    sync_directory();`,
-    replace: '    segment->file->sync_all();',
+    find: `  if (segment.ready == 0) sync_directory();
+`,
+    replace: '',
     caughtBy: powerCut,
   },
   {
     name: 'uses a recycled segment whose name is not durable',
     file: 'native/core/journal_segments.cc',
-    find: `  files_.rename(segment.path, path);
+    find: `  } while (!files_.rename_new(segment.path, path));
   sync_directory();`,
-    replace: '  files_.rename(segment.path, path);',
+    replace: '  } while (!files_.rename_new(segment.path, path));',
     caughtBy: powerCut,
   },
   {
     name: 'removes the journal before the last checkpoint of a close',
     file: 'native/core/store.cc',
-    find: `      checkpoint_all();
+    find: `      checkpoint_rest();
       journal_->remove_all();`,
     replace: `      journal_->remove_all();
-      checkpoint_all();`,
+      checkpoint_rest();`,
     caughtBy: powerCut,
   },
   {
@@ -262,10 +262,35 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'removes the journal over a meta that was never synced',
     file: 'native/core/recovery.cc',
-    find: `    if (!journal.segments.empty() && covers_all) store.file_->rewrite_meta();
+    find: `  if (!was_closed && mark) store.file_->rewrite_meta();
 `,
     replace: '',
     caughtBy: failingCall,
+  },
+  {
+    name: 'goes on after frames that only the cache has',
+    file: 'native/core/recovery.cc',
+    find: `      rewrite(*segment->file, has_header ? 0 : end.unsynced_offset, end_offset);
+`,
+    replace: `      (void)has_header;
+`,
+    caughtBy: failingCall,
+  },
+  {
+    name: 'begins a life without the chain of the one before',
+    file: 'native/core/recovery.cc',
+    find: `    start.chain = end.chain;
+`,
+    replace: '',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'appends before there is a place for it',
+    file: 'native/core/journal.cc',
+    find: `  if (room_ - frame_bytes < reserve) segments_->require_spare(reserve);
+`,
+    replace: '',
+    caughtBy: { native: 'removals go on when writes are refused' },
   },
   {
     name: 'seals a memtable before there is another',

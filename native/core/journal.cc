@@ -38,7 +38,8 @@ Journal::~Journal() { stop(); }
 
 // --- owner thread ---
 
-Seq Journal::append(Bytes body, Growth growth) {
+Seq Journal::append(const Body& operations, Growth growth) {
+  const std::string body = operations.flat();
   HOTBOLT_ASSERT(!body.empty());
   std::unique_lock lock(mutex_);
   if (failed_) throw Error(ErrorCode::ERR_POISONED);

@@ -43,6 +43,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/memtable.h"
+#include "core/op.h"
 #include "core/worker.h"
 
 namespace hotbolt {
@@ -107,11 +108,11 @@ class Journal {
   ~Journal();  // stop() if not stopped
 
   // --- owner thread ---
-  // Adds a transaction (an op.h body) and returns its sequence number. Wakes the thread by itself
+  // Adds a transaction (op.h) and returns its sequence number. Wakes the thread by itself
   // when 1 MiB is pending. Throws ERR_POISONED after a failure, ERR_NO_SPACE when there is no place
   // for it, and what the file system throws when a segment cannot be made: then it was not added,
   // and the next call tries again.
-  Seq append(Bytes body, Growth growth = Growth::kGrows);
+  Seq append(const Body& body, Growth growth = Growth::kGrows);
   // Takes the reserve for removals, if the disk has it, before anything is appended.
   void take_reserve() noexcept;
   void submit();      // what was appended so far is to be written and synced

@@ -110,7 +110,7 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   uint64_t id() const { return id_; }
 
   // --- owner: writes; each is a transaction; returns its sequence number ---
-  Seq put(BucketRef& bucket, Bytes key, Bytes value);
+  Seq put(BucketRef& bucket, Bytes key, const Value& value);
   Seq remove(BucketRef& bucket, Bytes key);
   Seq create_bucket(const BucketRef& bucket);
   Seq delete_bucket(const BucketRef& bucket);
@@ -189,11 +189,12 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   void checkpoint_all();
   void release_file() noexcept;
   Seq commit_body(const OpWriter& ops);
+  Seq commit_one();
   void give_back_journal() noexcept;
   void checkpoint_rest();
   template <typename Change>
   void change_memtable(Change&& change);
-  void apply(Bytes body, Seq seq);
+  void apply(const Body& body, Seq seq);
   void install(std::vector<std::shared_ptr<const Memtable>> sealed,
                std::shared_ptr<const ReadTx> base);
   void install_over(std::shared_ptr<Memtable> active,

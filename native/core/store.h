@@ -107,6 +107,9 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   const BucketView& resolve(BucketRef& ref);
   std::shared_ptr<const View> view() const { return view_; }
   std::shared_ptr<Snapshot> snapshot();
+  // What it sees, to be read by any thread: what the active memtable holds of it is sealed. Throws
+  // ERR_CLOSED, and ERR_POISONED when the newest transaction is there by half.
+  std::shared_ptr<const View> settled_state(const Snapshot& snapshot);
   uint64_t id() const { return id_; }
 
   // --- owner: writes; each is a transaction; returns its sequence number ---
@@ -166,6 +169,7 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   FileSystem& files() { return files_; }
   const std::string& path() const { return path_; }
   const StoreOptions& options() const { return options_; }
+  const std::shared_ptr<SyncLatency>& latency() const { return latency_; }
 
  private:
   friend class Backup;

@@ -1,6 +1,6 @@
 // Errors that a thread has met have the stack of the call that they end.
 
-import { truncateSync, writeFileSync } from 'node:fs'
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { HotboltError, open, type Database } from '../../lib/index.ts'
@@ -18,25 +18,44 @@ async function expectCaller(calls: () => Promise<unknown>): Promise<void> {
   )
   expect(error).toBeInstanceOf(HotboltError)
   const { stack, code, message } = error as HotboltError
-  expect(stack).toMatch(/at async somebody .*error-stacks/)
+  expect(stack).toMatch(/at (async )?somebody .*error-stacks/)
   expect(stack).toContain(message)
   expect(code).toMatch(/^ERR_/)
 }
 
-/** A database whose file somebody cuts short while it is open: whatever reads its pages fails. */
-async function withBrokenDatabase(use: (db: Database, path: string) => Promise<void>) {
+/** What `harm` has been done to the file while it is open is met by whoever reads its pages. */
+async function withHarmedDatabase(
+  harm: (path: string) => void,
+  use: (db: Database, path: string) => Promise<void>,
+): Promise<void> {
   await inDirectory(async (directory) => {
     const path = join(directory, 'a.db')
     const db = await open(path)
     for (let n = 0; n < 2000; n++) void db.bucket('b').put(`key${n}`, 'v'.repeat(100))
     await db.checkpoint()
-    truncateSync(path, 3 * db.stats().pageSize)
+    harm(path)
     try {
       await use(db, path)
     } finally {
       await db.close().catch(() => undefined)
     }
   })
+}
+
+const pageSize = 4096
+
+function cutShort(path: string): void {
+  truncateSync(path, 3 * pageSize)
+}
+
+/** Leaves of many keys become pages of no kind. */
+function damageLeaves(path: string): void {
+  const bytes = readFileSync(path)
+  for (let page = 0; page < bytes.length; page += pageSize) {
+    const isLeaf = bytes.readUInt16LE(page + 8) === 2 && bytes.readUInt16LE(page + 10) > 5
+    if (isLeaf) bytes.writeUInt16LE(0xff, page + 8)
+  }
+  writeFileSync(path, bytes)
 }
 
 test('of open', async () => {
@@ -47,21 +66,29 @@ test('of open', async () => {
   })
 })
 
+test('of check', async () => {
+  await withHarmedDatabase(cutShort, async (db) => {
+    await expectCaller(async () => await db.check())
+  })
+})
+
 const calls: [string, (db: Database, path: string) => Promise<unknown>][] = [
-  ['check', async (db) => await db.check()],
   ['hash', async (db) => await db.hash()],
+  ['countAsync', async (db) => await db.bucket('b').countAsync()],
   ['backup', async (db, path) => await db.backup(`${path}.copy`)],
   ['defrag', async (db) => await db.defrag()],
 ]
 
 for (const [name, call] of calls) {
   test(`of ${name}`, async () => {
-    await withBrokenDatabase(async (db, path) => await expectCaller(() => call(db, path)))
+    await withHarmedDatabase(damageLeaves, async (db, path) => {
+      await expectCaller(() => call(db, path))
+    })
   })
 }
 
-test('of checkpoint and close', async () => {
-  await withBrokenDatabase(async (db) => {
+test('of checkpoint, and of the close after it', async () => {
+  await withHarmedDatabase(damageLeaves, async (db) => {
     await db.bucket('b').put('key1000', 'changed')
     await expectCaller(async () => await db.checkpoint())
     await expectCaller(async () => await db.close())

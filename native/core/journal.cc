@@ -14,7 +14,7 @@ namespace {
 
 constexpr size_t kWakeBytes = 1 << 20;           // pending: more would only make the group slower
 constexpr size_t kBufferCapacityKept = 4 << 20;  // by a journal at work
-constexpr size_t kWriteSizeMax = 4 << 20;        // with one call; more is kept from being dirty at once
+constexpr size_t kWriteSizeMax = 4 << 20;  // with one call; more is kept from being dirty at once
 constexpr std::chrono::seconds kIdleTime{2};
 
 }  // namespace

@@ -188,7 +188,7 @@ class Journal {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   JournalBinding binding_;
-  uint64_t room_ = 0;    // bytes left in the segment where the newest frame has its place
+  uint64_t room_ = 0;  // bytes left in the segment where the newest frame has its place
   std::unique_ptr<FrameBuffer> pending_;
   bool submitted_ = false;
   bool force_ = false;

@@ -107,8 +107,8 @@ void Memtable::replace(Version& version, VersionKind kind, const Value& value, S
   version.seq = seq;
 }
 
-void Memtable::write(BucketTable& table, Bytes key, VersionKind kind, const Value& value,
-                     Seq seq, Seq pinned) {
+void Memtable::write(BucketTable& table, Bytes key, VersionKind kind, const Value& value, Seq seq,
+                     Seq pinned) {
   start_write(seq);
   TablePath path;
   Record* record = find_for_write(table, key, path);

@@ -10,8 +10,9 @@
 // Memory: records and versions live in an arena of growing chunks (4 KiB, doubling to 1 MiB; what
 // is larger than a quarter of the next chunk gets an allocation of its own) and are freed together
 // with the memtable. Nothing is ever moved or removed before that: keys, records and versions keep
-// their address. Destroying a large memtable takes milliseconds: drop the last reference on a
-// worker, not on the JS thread.
+// their address. Large values (value.h) lie outside, shared with the journal, and go with the
+// version that replaces them in place. Destroying a large memtable takes milliseconds: drop the
+// last reference on a worker, not on the JS thread.
 #pragma once
 
 #include <array>
@@ -51,10 +52,10 @@ struct Version {
     char* data;           // of the value
     BucketTable* bucket;  // when is_bucket()
   };
-  uint32_t size;      // bytes of the value
+  uint32_t size;  // bytes of the value
   // Bytes there is room for at `data`; 0 for a shared value, which an overwrite does not touch.
   uint32_t capacity;
-  uint32_t depth;     // older versions in this memtable
+  uint32_t depth;  // older versions in this memtable
   VersionKind kind;
   Bytes value() const { return {data, size}; }  // REQUIRES: not is_bucket()
   bool is_shared() const { return size > capacity; }
@@ -166,8 +167,8 @@ class Memtable {
   // No more writes. Records the last sequence number.
   void seal(Seq last_seq);
   bool sealed() const noexcept { return sealed_; }
-  Seq first_seq() const noexcept { return first_seq_; }     // of the first write; 0 when empty
-  Seq last_seq() const noexcept { return last_seq_; }       // as given to seal()
+  Seq first_seq() const noexcept { return first_seq_; }  // of the first write; 0 when empty
+  Seq last_seq() const noexcept { return last_seq_; }    // as given to seal()
   // In use, all of it: the arena's bytes, and those of shared values.
   size_t bytes() const noexcept { return arena_.bytes() + shared_bytes_; }
   bool empty() const noexcept { return !written_; }  // nothing was ever written

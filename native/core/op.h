@@ -60,7 +60,7 @@ struct Body {
   template <std::convertible_to<Bytes> Text>
   Body(const Text& text) : text(text) {}
   Body(Bytes text, std::span<const SharedValue> values) : text(text), values(values) {}
-  size_t size() const;      // of all bytes
+  size_t size() const;       // of all bytes
   std::string flat() const;  // all bytes in one piece
 
   Bytes text;

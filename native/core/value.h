@@ -1,8 +1,8 @@
 // A value on its way from the caller to the memtable and the journal.
 //
 // A large one is copied once, into memory that all who keep it share: the memtable's version and
-// the journal's frame that waits to be written. Small ones are copied by everybody, which is cheaper
-// than counting references.
+// the journal's frame that waits to be written. Small ones are copied by everybody, which is
+// cheaper than counting references.
 #pragma once
 
 #include <concepts>
@@ -25,7 +25,8 @@ struct Value {
       : bytes(bytes), memory(std::move(memory)) {}
 
   bool is_shared() const { return memory != nullptr; }
-  // The same bytes as those who keep them want them: a large value that is not shared yet is copied.
+  // The same bytes as those who keep them want them: a large value that is not shared yet is
+  // copied.
   Value kept() const {
     if (is_shared() || bytes.size() < kSharedValueSize) return *this;
     std::unique_ptr<char[]> copy(new char[bytes.size()]);

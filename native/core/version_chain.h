@@ -3,7 +3,8 @@
 // stack", 1983.)
 //
 // Besides the version before it each one knows a jump: one much older. Jumps span 1, 3, 7, 15, ...
-// versions, as the digits of a skew-binary number, so that a search takes at most two steps a digit.
+// versions, as the digits of a skew-binary number, so that a search takes at most two steps a
+// digit.
 #pragma once
 
 #include <cstdint>

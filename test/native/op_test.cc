@@ -56,7 +56,8 @@ std::vector<OwnedOp> read_all(OpReader reader) {
   std::vector<OwnedOp> ops;
   Op op;
   while (reader.next(op)) {
-    ops.push_back({op.kind, *op.path, std::string(op.key), std::string(op.value.bytes), op.sequence});
+    ops.push_back(
+        {op.kind, *op.path, std::string(op.key), std::string(op.value.bytes), op.sequence});
   }
   return ops;
 }
@@ -167,7 +168,8 @@ TEST("every cut and every flipped bit of a body is read or refused, never more")
       EXPECT_EQ(error.code(), ErrorCode::ERR_JOURNAL_CORRUPT);
     }
   };
-  for (size_t cut = 0; cut < writer.body().size(); cut++) survive(writer.body().flat().substr(0, cut));
+  for (size_t cut = 0; cut < writer.body().size(); cut++)
+    survive(writer.body().flat().substr(0, cut));
   for (size_t bit = 0; bit < writer.body().size() * 8; bit++) {
     std::string body = writer.body().flat();
     body[bit / 8] = static_cast<char>(body[bit / 8] ^ (1 << (bit % 8)));

@@ -2,8 +2,8 @@
 // group commit.
 //
 // See journal_reader.h for the format. Two roles, two classes of threads:
-//   owner (JS) thread: append() copies a transaction into the pending buffer; submit() wakes the
-//     journal thread.
+//   owner (JS) thread: append() copies a transaction into the pending buffer, but for large values,
+//     which it shares with the memtable; submit() wakes the journal thread.
 //   journal thread: takes everything pending, fills in the checksum chain, writes it with one call,
 //     syncs once, and calls the listener. While it syncs the owner goes on appending to the other
 //     buffer.
@@ -43,6 +43,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/memtable.h"
+#include "core/op.h"
 #include "core/worker.h"
 
 namespace hotbolt {
@@ -86,6 +87,8 @@ struct SyncLatency {
 
 struct Segment;
 class JournalSegments;  // journal_segments.h
+class FrameBuffer;      // frame_buffer.h
+struct FramePlace;
 
 // Where a journal goes on.
 struct JournalStart {
@@ -107,11 +110,11 @@ class Journal {
   ~Journal();  // stop() if not stopped
 
   // --- owner thread ---
-  // Adds a transaction (an op.h body) and returns its sequence number. Wakes the thread by itself
+  // Adds a transaction (op.h) and returns its sequence number. Wakes the thread by itself
   // when 1 MiB is pending. Throws ERR_POISONED after a failure, ERR_NO_SPACE when there is no place
   // for it, and what the file system throws when a segment cannot be made: then it was not added,
   // and the next call tries again.
-  Seq append(Bytes body, Growth growth = Growth::kGrows);
+  Seq append(const Body& body, Growth growth = Growth::kGrows);
   // Takes the reserve for removals, if the disk has it, before anything is appended.
   void take_reserve() noexcept;
   void submit();      // what was appended so far is to be written and synced
@@ -150,7 +153,6 @@ class Journal {
   using Clock = std::chrono::steady_clock;
 
   // With mutex_ held.
-  void make_room(size_t bytes);
   void admit(uint64_t frame_bytes, Growth growth);
   void ensure_running();
   bool has_work() const;
@@ -167,9 +169,9 @@ class Journal {
   bool write_and_sync(bool force, Seq last);
   void chain_frames();
   void write_frames();
-  size_t fitting_end(size_t from, uint64_t room, Seq& last) const;
-  void write_run(const std::shared_ptr<Segment>& segment, size_t from, size_t to, Seq last);
-  void make_header(size_t at, const Segment& segment, size_t first_frame);
+  FramePlace fitting_end(FramePlace from, uint64_t room, Seq& last) const;
+  void write_run(const std::shared_ptr<Segment>& segment, FramePlace from, FramePlace to, Seq last);
+  void make_header(const Segment& segment, FramePlace first_frame);
   void sync_segments();
   void note_latency(uint64_t duration_us);
   void prepare_if_wanted();
@@ -186,8 +188,8 @@ class Journal {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   JournalBinding binding_;
-  uint64_t room_ = 0;    // bytes left in the segment where the newest frame has its place
-  std::string pending_;  // room for a segment's header block, then frames; or nothing at all
+  uint64_t room_ = 0;  // bytes left in the segment where the newest frame has its place
+  std::unique_ptr<FrameBuffer> pending_;
   bool submitted_ = false;
   bool force_ = false;
   bool running_ = false;  // run() is posted or at work
@@ -200,8 +202,8 @@ class Journal {
   std::atomic<Seq> synced_seq_;
 
   // The journal thread's own.
-  std::string writing_;  // the buffer that pending_ is swapped with
-  uint32_t chain_ = 0;   // header CRC of the newest frame
+  std::unique_ptr<FrameBuffer> writing_;  // what pending_ is swapped with
+  uint32_t chain_ = 0;                    // header CRC of the newest frame
   uint32_t life_ = 0;
   std::vector<std::shared_ptr<Segment>> unsynced_;  // written since the last sync, oldest first
   Clock::time_point unsynced_since_;

@@ -113,10 +113,11 @@ std::shared_ptr<Segment> JournalSegments::create(uint64_t size) {
 }
 
 // Blocks that were never written would make the first sync over them commit metadata. The header
-// says that the segment holds nothing, and that it is ours.
-void JournalSegments::finish(Segment& segment, bool paced) {
+// says that the segment holds nothing, and that it is ours. What is written at once, up to `taken`,
+// is not filled before: a large frame would be written twice to save one sync its metadata.
+void JournalSegments::finish(Segment& segment, bool paced, uint64_t taken) {
   if (segment.ready >= segment.size) return;
-  fill_with_zeros(*segment.file, segment.ready, segment.size, paced);
+  fill_with_zeros(*segment.file, std::max(segment.ready, taken), segment.size, paced);
   if (segment.ready == 0) segment.file->write(0, empty_segment_block(segment.number));
   segment.file->sync_all();
   if (segment.ready == 0) sync_directory();
@@ -220,14 +221,14 @@ bool JournalSegments::has_prepared() const {
   return !prepared_.empty();
 }
 
-std::shared_ptr<Segment> JournalSegments::next() {
+std::shared_ptr<Segment> JournalSegments::next(uint64_t frame_bytes) {
   std::shared_ptr<Segment> segment;
   {
     std::lock_guard lock(mutex_);
     HOTBOLT_ASSERT(!claimed_.empty());
     segment = claimed_.front();
   }
-  finish(*segment, false);
+  finish(*segment, false, frame_bytes > kUrgentSizeMax ? kSegmentBlockSize + frame_bytes : 0);
   std::lock_guard lock(mutex_);
   claimed_.pop_front();
   if (current_ != nullptr) full_.push_back(std::move(current_));

@@ -57,8 +57,8 @@ class JournalSegments {
 
   // --- journal thread ---
   std::shared_ptr<Segment> current() const;  // nullptr: none
-  // Retires the current segment and begins the one that was claimed next.
-  std::shared_ptr<Segment> next();
+  // Retires the current segment and begins the one that was claimed next, for a frame of this size.
+  std::shared_ptr<Segment> next(uint64_t frame_bytes);
   // Whether prepare_ahead() is due. Says so once, until that has run.
   bool wants_preparation();
   void cancel_preparation();
@@ -95,7 +95,7 @@ class JournalSegments {
  private:
   std::shared_ptr<Segment> create(uint64_t size);
   std::unique_ptr<File> create_file(Segment& segment);
-  void finish(Segment& segment, bool paced);
+  void finish(Segment& segment, bool paced, uint64_t taken = 0);
   void fill_with_zeros(File& file, uint64_t from, uint64_t to, bool paced);
   void make_spare(uint64_t bytes, uint64_t reserve);
   std::shared_ptr<Segment> take_fitting(uint64_t bytes, uint64_t reserve,

@@ -243,10 +243,17 @@ Seq Store::commit_body(const OpWriter& ops) {
   return seq;
 }
 
-Seq Store::put(BucketRef& ref, Bytes key, Bytes value) {
+// The operation in ops_.
+Seq Store::commit_one() {
+  const Seq seq = commit_body(ops_);
+  ops_.clear();  // a large value is the memtable's and the journal's now
+  return seq;
+}
+
+Seq Store::put(BucketRef& ref, Bytes key, const Value& value) {
   require_accepting();
   require_key(key);
-  require_value(value);
+  require_value(value.bytes);
   if (ref.path.empty()) {
     throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE,
                 "the root holds buckets only: put keys into a bucket");
@@ -256,9 +263,10 @@ Seq Store::put(BucketRef& ref, Bytes key, Bytes value) {
   }
   require_path(ref);
   ops_.clear();
-  ops_.put(ref.path, key, value);
-  Seq seq = commit_body(ops_);
-  change_memtable([&] { active_->put(table_for(ref, seq), key, value, seq, pinned_seq()); });
+  const Value kept = value.kept();
+  ops_.put(ref.path, key, kept);
+  const Seq seq = commit_one();
+  change_memtable([&] { active_->put(table_for(ref, seq), key, kept, seq, pinned_seq()); });
   return seq;
 }
 
@@ -275,7 +283,7 @@ Seq Store::remove(BucketRef& ref, Bytes key) {
   require_path(ref);
   ops_.clear();
   ops_.remove(ref.path, key);
-  Seq seq = commit_body(ops_);
+  const Seq seq = commit_one();
   change_memtable([&] { active_->remove(table_for(ref, seq), key, seq, pinned_seq()); });
   return seq;
 }
@@ -310,7 +318,7 @@ Seq Store::set_sequence(BucketRef& ref, uint64_t value) {
   require_path(ref);
   ops_.clear();
   ops_.set_sequence(ref.path, value);
-  Seq seq = commit_body(ops_);
+  const Seq seq = commit_one();
   change_memtable([&] { active_->set_sequence(table_for(ref, seq), value, seq); });
   return seq;
 }
@@ -323,7 +331,7 @@ Seq Store::commit(const OpWriter& ops) {
   return seq;
 }
 
-void Store::apply(Bytes body, Seq seq) {
+void Store::apply(const Body& body, Seq seq) {
   MemtableWriter writer(*view_, *active_);
   OpReader reader(body);
   Op op;

@@ -107,10 +107,13 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   const BucketView& resolve(BucketRef& ref);
   std::shared_ptr<const View> view() const { return view_; }
   std::shared_ptr<Snapshot> snapshot();
+  // What it sees, to be read by any thread: what the active memtable holds of it is sealed. Throws
+  // ERR_CLOSED, and ERR_POISONED when the newest transaction is there by half.
+  std::shared_ptr<const View> settled_state(const Snapshot& snapshot);
   uint64_t id() const { return id_; }
 
   // --- owner: writes; each is a transaction; returns its sequence number ---
-  Seq put(BucketRef& bucket, Bytes key, Bytes value);
+  Seq put(BucketRef& bucket, Bytes key, const Value& value);
   Seq remove(BucketRef& bucket, Bytes key);
   Seq create_bucket(const BucketRef& bucket);
   Seq delete_bucket(const BucketRef& bucket);
@@ -166,6 +169,7 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   FileSystem& files() { return files_; }
   const std::string& path() const { return path_; }
   const StoreOptions& options() const { return options_; }
+  const std::shared_ptr<SyncLatency>& latency() const { return latency_; }
 
  private:
   friend class Backup;
@@ -189,11 +193,12 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   void checkpoint_all();
   void release_file() noexcept;
   Seq commit_body(const OpWriter& ops);
+  Seq commit_one();
   void give_back_journal() noexcept;
   void checkpoint_rest();
   template <typename Change>
   void change_memtable(Change&& change);
-  void apply(Bytes body, Seq seq);
+  void apply(const Body& body, Seq seq);
   void install(std::vector<std::shared_ptr<const Memtable>> sealed,
                std::shared_ptr<const ReadTx> base);
   void install_over(std::shared_ptr<Memtable> active,

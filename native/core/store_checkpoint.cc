@@ -48,6 +48,24 @@ bool Store::seal_active() {
   return true;
 }
 
+std::shared_ptr<const View> Store::settled_state(const Snapshot& snapshot) {
+  require_open();
+  const View& view = snapshot.view();
+  if (torn_ && snapshot.seq() == last_seq_) {
+    throw Error(ErrorCode::ERR_POISONED, "the newest transaction is there by half");
+  }
+  auto state = std::make_shared<View>();
+  state->base = view.base;
+  for (const auto& memtable : view.layers) {
+    if (memtable->holds_any(snapshot.seq())) state->layers.push_back(memtable);
+  }
+  if (!state->layers.empty() && !state->layers.front()->sealed()) {
+    HOTBOLT_ASSERT(state->layers.front() == active_);
+    seal_active();
+  }
+  return state;
+}
+
 void Store::update_backlog() {
   uint64_t bytes = 0;
   for (size_t i = 1; i < view_->layers.size(); i++) bytes += view_->layers[i]->bytes();

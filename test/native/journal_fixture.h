@@ -26,7 +26,7 @@ inline std::string body_of(Seq seq) {
   const size_t size = seq % 97 == 0 ? 9000 : seq * 31 % 400;
   writer.put(path, "key" + std::to_string(seq),
              std::string(size, static_cast<char>('a' + seq % 26)));
-  return writer.body();
+  return writer.body().flat();
 }
 
 class TestListener : public JournalListener {

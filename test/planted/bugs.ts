@@ -70,9 +70,9 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'acknowledges before the sync',
     file: 'native/core/journal.cc',
-    find: `    if (!writing_.empty()) write_frames();
+    find: `    if (!writing_->empty()) write_frames();
 `,
-    replace: `    if (!writing_.empty()) write_frames();
+    replace: `    if (!writing_->empty()) write_frames();
     synced_seq_ = last;
     acknowledge(last);
 `,
@@ -216,12 +216,12 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'swallows a failed write of the journal',
     file: 'native/core/journal.cc',
-    find: `  segment->file->write(segment->used, Bytes(writing_).substr(begin, to - begin));
+    find: `      segment->file->write(offset, part);
 `,
-    replace: `  try {
-    segment->file->write(segment->used, Bytes(writing_).substr(begin, to - begin));
-  } catch (const Error&) {
-  }
+    replace: `      try {
+        segment->file->write(offset, part);
+      } catch (const Error&) {
+      }
 `,
     caughtBy: failingCall,
   },
@@ -373,8 +373,8 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'reads the memory that a caller shares twice',
     file: 'native/binding/args.cc',
-    find: 'if (!is_private) bytes_ = heap_.assign(bytes_);',
-    replace: '(void)is_private;',
+    find: 'if (is_private) return;',
+    replace: 'return;',
     caughtBy: { vitest: 'test/processes/buffers.test.ts' },
   },
   {

@@ -161,7 +161,7 @@ describeIf('mount', 'a full disk', () => {
     }))
 
   test('that a process left behind with a journal opens, serves, and catches up in the end', () =>
-    withDisk(32 << 20, async (path, disk) => {
+    withDisk(96 << 20, async (path, disk) => {
       const db = await open(path, { checkpointBytes: 1 << 30 })
       await writeRows(db, 400)
       const crashed = join(disk.directory, 'crashed.db')

@@ -16,9 +16,8 @@ import type { Store } from './store.ts'
 export class TransactionScope implements ReadSource {
   #handle: TxHandle | undefined
 
-  /** Tracks what is read: the callback may turn out to span turns of the event loop. */
   constructor(store: Store) {
-    this.#handle = native.begin(store.handle, true)
+    this.#handle = native.begin(store.handle)
   }
 
   get open(): boolean {

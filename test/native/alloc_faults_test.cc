@@ -178,7 +178,7 @@ TEST("an operation that found no memory is not half in its transaction") {
     SimFileSystem disk(1);
     const auto listener = std::make_shared<Acknowledgements>();
     auto store = Store::open(disk, kSessionPath, session_options(), listener);
-    Update update(store, false);
+    Update update(store);
     BucketRef ref;
     ref.path = {"b"};
     allocation_fault().arm(n, false);

@@ -6,7 +6,7 @@
 import { resolve } from 'node:path'
 import type { Readable } from 'node:stream'
 import { native, type NativeCheckReport } from '../native.ts'
-import { HotboltError } from '../errors.ts'
+import { HotboltError, toHotboltError } from '../errors.ts'
 import {
   resolveCloseOptions,
   resolveOpenOptions,
@@ -267,7 +267,7 @@ export class Database {
     try {
       return this.#close(resolveCloseOptions(options))
     } catch (error) {
-      return Promise.reject(error)
+      return Promise.reject(toHotboltError(error))
     }
   }
 

@@ -147,7 +147,7 @@ void ReadSet::append(Kind kind, uint32_t path, Bytes detail) {
 void ReadSet::note(Kind kind, const BucketPath& path, Bytes detail) {
   if (everything_) return;
   append(kind, path_id(path), detail);
-  if (log_.size() + path_bytes_ > kReadBytesMax) coarsen();
+  if (bytes() > kReadBytesMax) coarsen();
 }
 
 void ReadSet::range(const BucketPath& path, const RangeRead& read) {
@@ -201,7 +201,7 @@ void ReadSet::coarsen() {
       append(Kind::kRange, path, encode({RangeKind::kEverything, *hull.bounds, 0}));
     }
   }
-  if (log_.size() + path_bytes_ <= kReadBytesMax / 2) return;
+  if (bytes() <= kReadBytesMax / 2) return;
   everything();
 }
 
@@ -210,6 +210,7 @@ void ReadSet::everything() noexcept {
   log_ = std::string();
   paths_.clear();
   ids_.clear();
+  path_bytes_ = 0;
 }
 
 // --- the comparison ---

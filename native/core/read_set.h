@@ -62,6 +62,9 @@ class ReadSet {
   // Where memory is wanting for what was read.
   void everything() noexcept;
 
+  // Of memory, about; at most kReadBytesMax and one read.
+  size_t bytes() const { return log_.size() + path_bytes_; }
+
   // Whether everything reads the same in both. `own`: the transaction's writes, or null.
   bool holds(const StateBelow& before, const StateBelow& after, const Memtable* own) const;
 

@@ -7,56 +7,73 @@ import type { Model } from '../support/model.ts'
 import { applyTo, applyToModel, describeOperation } from '../support/operations.ts'
 import type { Operation } from '../support/operations.ts'
 import { refusalOf } from '../support/with-database.ts'
-import { keys, operations, paths, rangeOptions } from './arbitraries.ts'
+import { keys, operations, paths, rangeOptions, values } from './arbitraries.ts'
 
 export type Step =
   | { kind: 'write'; operation: Operation }
+  /** Puts more keys than a batch of an iterator has. */
+  | { kind: 'fill'; path: Bytes[]; value: Buffer }
   | { kind: 'get'; path: Bytes[]; key: Bytes }
   | { kind: 'look'; at: 'exists' | 'sequence' | 'buckets' | 'count'; path: Bytes[] }
   /** `take` of its entries; then it is closed, or left. */
   | { kind: 'range'; path: Bytes[]; options: RangeOptions; take: number; left: boolean }
   /** The next entries of the iterator that was left last. */
   | { kind: 'go on'; take: number }
-  /** Writes after each entry. */
+  /** Writes, and reads, after each entry. */
   | { kind: 'iterate'; path: Bytes[]; reverse: boolean; each: Operation[] }
+
+/** Mostly one bucket, so that steps meet. */
+const busyPaths = fc.oneof(
+  { weight: 4, arbitrary: fc.constant<Bytes[]>(['a']) },
+  { weight: 1, arbitrary: paths },
+)
+export const busyOperations: Arbitrary<Operation> = fc
+  .tuple(operations, busyPaths)
+  .map(([operation, path]) =>
+    operation.kind === 'put' || operation.kind === 'delete' ? { ...operation, path } : operation,
+  )
 
 const takes = fc.constantFrom(0, 1, 3, 17, 1000)
 
 export const steps: Arbitrary<Step> = fc.oneof(
   {
     weight: 6,
-    arbitrary: operations.map((operation): Step => ({ kind: 'write', operation })),
+    arbitrary: busyOperations.map((operation): Step => ({ kind: 'write', operation })),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant('fill'), path: busyPaths, value: values }),
   },
   {
     weight: 3,
-    arbitrary: fc.record({ kind: fc.constant('get'), path: paths, key: keys }),
+    arbitrary: fc.record({ kind: fc.constant('get'), path: busyPaths, key: keys }),
   },
   {
     weight: 2,
     arbitrary: fc.record({
       kind: fc.constant('look'),
       at: fc.constantFrom('exists', 'sequence', 'buckets', 'count'),
-      path: paths,
+      path: busyPaths,
     }),
   },
   {
     weight: 3,
     arbitrary: fc.record({
       kind: fc.constant('range'),
-      path: paths,
+      path: busyPaths,
       options: rangeOptions,
       take: takes,
       left: fc.boolean(),
     }),
   },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('go on'), take: takes }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('go on'), take: takes }) },
   {
-    weight: 1,
+    weight: 2,
     arbitrary: fc.record({
       kind: fc.constant('iterate'),
-      path: paths,
+      path: busyPaths,
       reverse: fc.boolean(),
-      each: fc.array(operations, { minLength: 1, maxLength: 3 }),
+      each: fc.array(busyOperations, { minLength: 1, maxLength: 3 }),
     }),
   },
 )
@@ -65,6 +82,7 @@ export function describeStep(step: Step): string {
   if (step.kind === 'write') return describeOperation(step.operation)
   if (step.kind === 'go on') return `go on for ${step.take}`
   const path = step.path.map(String).join('/')
+  if (step.kind === 'fill') return `fill ${path}`
   if (step.kind === 'get') return `get ${path} ${String(step.key)}`
   if (step.kind === 'look') return `${step.at} of ${path}`
   if (step.kind === 'iterate') {
@@ -105,12 +123,18 @@ export class Session {
   #result(step: Step): string {
     const state = this.#state
     if (step.kind === 'write') return state.write(step.operation)
+    if (step.kind === 'fill') return this.#fill(step)
     if (step.kind === 'get') return String(state.get(step.path, step.key)?.toString('latin1'))
     if (step.kind === 'look') return state.look(step.at, step.path)
     if (step.kind === 'range') return this.#range(step)
     if (step.kind === 'iterate') return this.#iterate(step)
     const iterator = this.#left.at(-1)
     return iterator === undefined ? 'none' : taken(iterator, step.take)
+  }
+
+  #fill({ path, value }: Step & { kind: 'fill' }): string {
+    const keys = Array.from({ length: 41 }, (_, n) => `key-${String(n).padStart(2, '0')}`)
+    return keys.map((key) => this.#state.write({ kind: 'put', path, key, value })).join()
   }
 
   #range({ path, options, take, left }: Step & { kind: 'range' }): string {
@@ -128,8 +152,11 @@ export class Session {
   #iterate({ path, reverse, each }: Step & { kind: 'iterate' }): string {
     const iterator = this.#state.range(path, { reverse })
     const seen: string[] = []
+    let entries = 0
     for (let next = iterator.next(); next.done !== true; next = iterator.next()) {
-      seen.push(textOf(next.value), this.#state.write(each[seen.length % each.length]!))
+      seen.push(textOf(next.value), this.#state.write(each[entries++ % each.length]!))
+      // What is read in between brings what was written into what is read.
+      seen.push(this.#state.look('count', path))
     }
     return seen.join()
   }

@@ -13,10 +13,16 @@ import type { Operation } from '../support/operations.ts'
 import { holds, isLong } from '../support/property.ts'
 import { refusalOf, smallPages, withDatabase } from '../support/with-database.ts'
 import type { TestDatabase } from '../support/with-database.ts'
-import { operations } from './arbitraries.ts'
-import { describeStep, modelSession, realSession, steps, type Step } from './session.ts'
+import {
+  busyOperations,
+  describeStep,
+  modelSession,
+  realSession,
+  steps,
+  type Step,
+} from './session.ts'
 
-const runs = 300
+const runs = 150
 const timeoutMs = isLong ? 3_600_000 : 180_000
 
 /** `outside`: somebody else writes. `outer`: the callback does, around its transaction. */
@@ -29,8 +35,8 @@ interface Script {
 
 const events: Arbitrary<Event> = fc.oneof(
   { weight: 6, arbitrary: steps.map((step) => ({ step })) },
-  { weight: 3, arbitrary: operations.map((outside) => ({ outside })) },
-  { weight: 1, arbitrary: operations.map((outer) => ({ outer })) },
+  { weight: 3, arbitrary: busyOperations.map((outside) => ({ outside })) },
+  { weight: 1, arbitrary: busyOperations.map((outer) => ({ outer })) },
   { weight: 2, arbitrary: fc.constant<Event>('await') },
 )
 const scripts: Arbitrary<Script> = fc.record({
@@ -168,7 +174,7 @@ async function runScript(
 }
 
 const property = fc.asyncProperty(
-  fc.array(operations, { maxLength: 40, size: 'max' }),
+  fc.array(busyOperations, { maxLength: 60, size: 'max' }),
   fc.array(fc.array(scripts, { minLength: 1, maxLength: 3 }), { minLength: 1, maxLength: 3 }),
   (before, rounds) =>
     withDatabase(async (context) => {

@@ -33,6 +33,7 @@ export const errorCodes = [
   'ERR_INCOMPATIBLE_VALUE',
   'ERR_TX_CLOSED',
   'ERR_TX_NESTED',
+  'ERR_TX_OUTER_WRITE',
   'ERR_CONFLICT',
   'ERR_BUSY',
   'ERR_ABORTED',

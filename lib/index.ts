@@ -81,6 +81,7 @@ export type {
   BackupStreamOptions,
   BucketOptions,
   CheckpointMode,
+  CloseOptions,
   CountOptions,
   DefragOptions,
   DefragPhase,

@@ -204,10 +204,8 @@ export interface Binding {
   snapshot(store: StoreHandle): SnapshotHandle
   closeSnapshot(snapshot: SnapshotHandle): void
 
-  /**
-   * Begins a transaction over the newest state. `trackReads` for one that spans event-loop turns.
-   */
-  begin(store: StoreHandle, trackReads: boolean): TxHandle
+  /** Begins a transaction over the newest state. */
+  begin(store: StoreHandle): TxHandle
   /**
    * Sequence number; -1: something it read was changed meanwhile, or its writes no longer apply.
    * Ends it either way.
@@ -229,7 +227,8 @@ export interface Binding {
    * Returns the number of entries; 0 at the end; -n when the next entry needs a slab of n bytes.
    */
   read(cursor: CursorHandle, slab: Uint8Array, limit: number): number
-  closeCursor(cursor: CursorHandle): void
+  /** The last `unread` entries of the newest batch were not looked at. */
+  closeCursor(cursor: CursorHandle, unread: number): void
 
   /** Makes the active memtable immutable and begins a new one. False when it was empty. */
   seal(store: StoreHandle): boolean

@@ -78,6 +78,11 @@ export interface UpdateOptions {
   readonly retries?: number | undefined
 }
 
+export interface CloseOptions {
+  /** How long to wait for updates whose callbacks have not settled; 5000. */
+  readonly timeoutMs?: number | undefined
+}
+
 export interface DefragOptions {
   /** Cancels until the new file is in place; the database is then as it was. */
   readonly signal?: AbortSignal | undefined
@@ -198,6 +203,7 @@ const rangeRules: Rules<RangeOptions> = {
   limit: rule.nonNegativeInteger,
 }
 const updateRules: Rules<UpdateOptions> = { retries: rule.nonNegativeInteger }
+const closeRules: Rules<CloseOptions> = { timeoutMs: milliseconds(0) }
 const defragRules: Rules<InternalDefragOptions> = {
   signal: rule.signal,
   onProgress: rule.callback,
@@ -231,6 +237,7 @@ const openDefaults: Defaults<OpenOptions, Exclude<keyof OpenOptions, 'pageSize'>
   maxRetainedBytes: 256 << 20,
 }
 const updateDefaults: Defaults<UpdateOptions, 'retries'> = { retries: 10 }
+const closeDefaults: Defaults<CloseOptions, 'timeoutMs'> = { timeoutMs: 5000 }
 const defragDefaults: Defaults<InternalDefragOptions, 'fillPercent' | 'bytesPerSecond'> = {
   fillPercent: 0.9,
   bytesPerSecond: 0,
@@ -252,6 +259,7 @@ const storeBackupDefaults: Defaults<
 
 export type ResolvedOpenOptions = Resolved<OpenOptions, keyof typeof openDefaults>
 export type ResolvedUpdateOptions = Resolved<UpdateOptions, keyof typeof updateDefaults>
+export type ResolvedCloseOptions = Resolved<CloseOptions, keyof typeof closeDefaults>
 export type ResolvedDefragOptions = Resolved<InternalDefragOptions, keyof typeof defragDefaults>
 
 export type ResolvedBackupStreamOptions = Resolved<
@@ -267,6 +275,8 @@ export const resolveOpenOptions = (given?: OpenOptions): ResolvedOpenOptions =>
   withDefaults(openDefaults, checked(openRules, given))
 export const resolveUpdateOptions = (given?: UpdateOptions): ResolvedUpdateOptions =>
   withDefaults(updateDefaults, checked(updateRules, given))
+export const resolveCloseOptions = (given?: CloseOptions): ResolvedCloseOptions =>
+  withDefaults(closeDefaults, checked(closeRules, given))
 export const resolveDefragOptions = (given?: InternalDefragOptions): ResolvedDefragOptions =>
   withDefaults(defragDefaults, checked(defragRules, given))
 export const resolveBackupStreamOptions = (

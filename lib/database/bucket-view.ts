@@ -4,6 +4,7 @@
 // exist reads as an empty one.
 
 import { native, type BucketHandle } from '../native.ts'
+import { HotboltError } from '../errors.ts'
 import {
   checkBucketOptions,
   checkCountOptions,
@@ -22,7 +23,7 @@ import type { Cursor, CursorMode } from './cursor.ts'
 import { keyCodec, valueCodec } from './codec.ts'
 import type { KeyCodec, KeyOf, ValueCodec, ValueOf } from './codec.ts'
 import { bucketNames, Range } from './range.ts'
-import type { ReadSource } from './read-source.ts'
+import type { BucketSource, ReadSource } from './read-source.ts'
 
 /** What a handle's options make of keys and values. */
 export interface Codecs<Key, Value> {
@@ -48,6 +49,44 @@ export function codecsOf<Options extends BucketOptions>(
   >
 }
 
+/** What a bucket at the top is asked for by: its name, or a handle that leads to any bucket. */
+// oxlint-disable-next-line typescript/no-explicit-any -- of whatever types
+export type BucketName = Bytes | BucketView<any, any>
+
+export type KeyIn<Name extends BucketName, Options extends BucketOptions> =
+  Name extends BucketView<infer Key, unknown> ? Key : KeyFor<Options>
+export type ValueIn<Name extends BucketName, Options extends BucketOptions> =
+  Name extends BucketView<infer _, infer Value> ? Value : ValueFor<Options>
+
+interface BucketParts<Key, Value> {
+  readonly source: BucketSource
+  readonly handle: BucketHandle
+  readonly codecs: Codecs<Key, Value>
+}
+
+let partsOf: <Key, Value>(view: BucketView<Key, Value>) => BucketParts<Key, Value>
+
+/**
+ * The bucket at the top that a name means, or wherever a handle of the same database leads. A
+ * handle brings its codecs: options beside it are refused.
+ */
+export function bucketOf<Name extends BucketName, Options extends BucketOptions>(
+  { store }: BucketSource,
+  name: Name,
+  options?: Options,
+): Omit<BucketParts<KeyIn<Name, Options>, ValueIn<Name, Options>>, 'source'> {
+  type Found = BucketParts<KeyIn<Name, Options>, ValueIn<Name, Options>>
+  if (!(name instanceof BucketView)) {
+    const codecs = codecsOf(options) as unknown as Found['codecs']
+    return { handle: native.bucket(undefined, name), codecs }
+  }
+  if (options !== undefined) throw invalid('options', 'left out: the handle has its own', options)
+  const { source, ...parts } = partsOf(name) as Found
+  if (source.store === store) return parts
+  const message = 'The handle is of another database: give the bucket by its name'
+  throw new HotboltError('ERR_INVALID_ARGUMENT', message)
+}
+
 /** The names of the buckets at the top, or inside a bucket. */
 export function namesIn<Options extends NameOptions>(
   source: ReadSource,
@@ -67,12 +106,16 @@ export function rangeOfNames<Options extends NameOptions>(
 }
 
 export class BucketView<Key = Buffer, Value = Buffer> {
-  protected readonly source: ReadSource
+  static {
+    partsOf = ({ source, handle, codecs }) => ({ source, handle, codecs })
+  }
+
+  protected readonly source: BucketSource
   protected readonly handle: BucketHandle
   protected readonly codecs: Codecs<Key, Value>
 
   /** @internal */
-  constructor(source: ReadSource, handle: BucketHandle, codecs: Codecs<Key, Value>) {
+  constructor(source: BucketSource, handle: BucketHandle, codecs: Codecs<Key, Value>) {
     this.source = source
     this.handle = handle
     this.codecs = codecs

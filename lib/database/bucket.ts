@@ -2,7 +2,8 @@
 // of its own, visible when the call returns and durable when its promise resolves.
 //
 // Writes throw what is wrong with the call or the store (ERR_CLOSED, ERR_READ_ONLY, ERR_POISONED,
-// ERR_KEY_REQUIRED and so on) at once; their promise rejects only when the journal fails.
+// ERR_KEY_REQUIRED and so on) at once; their promise rejects only when the journal fails. Inside an
+// update's callback they throw ERR_TX_OUTER_WRITE.
 
 import { native, type BucketHandle } from '../native.ts'
 import { checkCountOptions, type BucketOptions, type CountOptions } from '../options.ts'
@@ -25,14 +26,19 @@ export class Bucket<Key = Buffer, Value = Buffer> extends BucketView<Key, Value>
   /** Creates the bucket, and those it is in, if need be. */
   put(key: Bytes, value: ValueInput<Value>): Promise<void> {
     const store = this.#store
-    native.put(store.writer, this.handle, key, this.codecs.value.encode(value))
+    native.put(
+      store.writerFor('tx.bucket(bucket).put()'),
+      this.handle,
+      key,
+      this.codecs.value.encode(value),
+    )
     return store.groups.join()
   }
 
   /** A missing key is no error. */
   delete(key: Bytes): Promise<void> {
     const store = this.#store
-    native.remove(store.writer, this.handle, key)
+    native.remove(store.writerFor('tx.bucket(bucket).delete()'), this.handle, key)
     return store.groups.join()
   }
 
@@ -41,6 +47,7 @@ export class Bucket<Key = Buffer, Value = Buffer> extends BucketView<Key, Value>
    * write or flush that is.
    */
   nextSequence(): bigint {
+    void this.#store.writerFor('tx.bucket(bucket).nextSequence()')
     const next = BigInt.asUintN(64, this.sequence + 1n)
     void this.setSequence(next)
     return next
@@ -49,7 +56,7 @@ export class Bucket<Key = Buffer, Value = Buffer> extends BucketView<Key, Value>
   setSequence(value: bigint): Promise<void> {
     requireSequence(value)
     const store = this.#store
-    native.setSequence(store.writer, this.handle, value)
+    native.setSequence(store.writerFor('tx.bucket(bucket).setSequence()'), this.handle, value)
     return store.groups.join()
   }
 
@@ -69,23 +76,17 @@ export class Bucket<Key = Buffer, Value = Buffer> extends BucketView<Key, Value>
 
   /** ERR_BUCKET_EXISTS if it does. */
   createBucket(name: Bytes): Promise<void> {
-    return createBucket(this.#store, this.handle, name)
+    const writer = this.#store.writerFor('tx.bucket(bucket).createBucket()')
+    native.createBucket(writer, native.bucket(this.handle, name))
+    return this.#store.groups.join()
   }
 
   /** With everything in it. ERR_BUCKET_NOT_FOUND if it does not exist. */
   deleteBucket(name: Bytes): Promise<void> {
-    return deleteBucket(this.#store, this.handle, name)
+    const writer = this.#store.writerFor('tx.bucket(bucket).deleteBucket()')
+    native.deleteBucket(writer, native.bucket(this.handle, name))
+    return this.#store.groups.join()
   }
-}
-
-export function createBucket(store: Store, parent: BucketHandle, name: Bytes): Promise<void> {
-  native.createBucket(store.writer, native.bucket(parent, name))
-  return store.groups.join()
-}
-
-export function deleteBucket(store: Store, parent: BucketHandle, name: Bytes): Promise<void> {
-  native.deleteBucket(store.writer, native.bucket(parent, name))
-  return store.groups.join()
 }
 
 /** What a bucket's sequence can be. */

@@ -72,7 +72,7 @@ export class Cursor {
   /** May be called at any time, and twice. */
   close(): void {
     if (this.#handle === undefined) return
-    native.closeCursor(this.#handle)
+    native.closeCursor(this.#handle, (this.#lengths.length - this.#index) / 2)
     this.#handle = undefined
     this.#index = this.#lengths.length
   }

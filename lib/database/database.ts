@@ -6,22 +6,26 @@
 import { resolve } from 'node:path'
 import type { Readable } from 'node:stream'
 import { native, type NativeCheckReport } from '../native.ts'
-import { HotboltError } from '../errors.ts'
+import { HotboltError, toHotboltError } from '../errors.ts'
 import {
+  resolveCloseOptions,
   resolveOpenOptions,
   resolveUpdateOptions,
   type BackupStreamOptions,
   type BucketOptions,
+  type CloseOptions,
   type DefragOptions,
   type DefragPhase,
   type NameOptions,
   type OpenOptions,
+  type ResolvedCloseOptions,
   type StoreBackupOptions,
   type UpdateOptions,
 } from '../options.ts'
 import { invalid, rule, type Bytes } from '../rules.ts'
-import { Bucket, createBucket, deleteBucket } from './bucket.ts'
-import { codecsOf, namesIn, rangeOfNames, type KeyFor, type ValueFor } from './bucket-view.ts'
+import { Bucket } from './bucket.ts'
+import { bucketOf, namesIn, rangeOfNames } from './bucket-view.ts'
+import type { BucketName, KeyFor, KeyIn, ValueIn } from './bucket-view.ts'
 import type { DefragReport, Maintainer, StoreBackupReport } from './maintainer.ts'
 import type { Range } from './range.ts'
 import { Snapshot } from './snapshot.ts'
@@ -104,16 +108,20 @@ export class Database {
 
   /** @internal Whether an update's callback calls. */
   get isInsideUpdate(): boolean {
-    return this.#updates.isInside
+    return this.#store.updateContext.isInside
   }
 
-  /** A handle; the bucket is created by its first write. */
-  bucket<const Options extends BucketOptions = Record<never, never>>(
-    name: Bytes,
-    options?: Options,
-  ): Bucket<KeyFor<Options>, ValueFor<Options>> {
+  /**
+   * A handle; the bucket is created by its first write. Instead of a name it takes a handle, of a
+   * snapshot or transaction of this database: with its path and its codecs.
+   */
+  bucket<
+    const Options extends BucketOptions = Record<never, never>,
+    Name extends BucketName = Bytes,
+  >(name: Name, options?: Options): Bucket<KeyIn<Name, Options>, ValueIn<Name, Options>> {
     void this.#store.reader
-    return new Bucket(this.#store, native.bucket(undefined, name), codecsOf(options))
+    const { handle, codecs } = bucketOf(this.#store, name, options)
+    return new Bucket(this.#store, handle, codecs)
   }
 
   /** The names of the top-level buckets, in order. */
@@ -132,18 +140,25 @@ export class Database {
 
   /** ERR_BUCKET_EXISTS if it does. */
   createBucket(name: Bytes): Promise<void> {
-    return createBucket(this.#store, native.rootBucket(), name)
+    const writer = this.#store.writerFor('tx.createBucket()')
+    native.createBucket(writer, native.bucket(undefined, name))
+    return this.#store.groups.join()
   }
 
   /** With everything in it. ERR_BUCKET_NOT_FOUND if it does not exist. */
   deleteBucket(name: Bytes): Promise<void> {
-    return deleteBucket(this.#store, native.rootBucket(), name)
+    const writer = this.#store.writerFor('tx.deleteBucket()')
+    native.deleteBucket(writer, native.bucket(undefined, name))
+    return this.#store.groups.join()
   }
 
   /**
    * Runs the callback as one transaction: all of its writes or none, none if it throws. Updates run
-   * one at a time. An asynchronous callback may be run several times: `retries`, then ERR_CONFLICT.
-   * Resolves with what the callback returned when the writes are durable.
+   * one at a time. An asynchronous callback is run again when what it has read was changed
+   * meanwhile, by writes from outside of it: `retries` times, then ERR_CONFLICT. (Exactly then,
+   * unless it has read more than 16 MiB of keys, or left an iterator without a `break`: then also
+   * because of their neighbours.) Resolves with what the callback returned when the writes are
+   * durable. ERR_CLOSED when a close() did not wait for it any longer.
    */
   async update<T>(callback: UpdateCallback<T>, options?: UpdateOptions): Promise<T> {
     if (typeof callback !== 'function') throw invalid('callback', 'a function', callback)
@@ -242,17 +257,27 @@ export class Database {
 
   /**
    * Waits for what has begun, cancels a defragmentation and backups, writes everything into the
-   * page file and releases it: the file alone is the database then. May be called twice.
-   * ERR_NO_SPACE when the disk has no room for that: everything is released, and the journal stays
-   * beside the file with the rest, which the next open reads.
-   * ERR_TX_NESTED inside an update, which it would wait for.
+   * page file and releases it: the file alone is the database then. An update whose callback has
+   * not settled after `timeoutMs` is rolled back and rejects with ERR_CLOSED, as do those that
+   * wait behind it. May be called twice, the second time for less patience. ERR_NO_SPACE when the
+   * disk has no room for that: everything is released, and the journal stays beside the file with
+   * the rest, which the next open reads. ERR_TX_NESTED inside an update, which it would wait for.
    */
-  close(): Promise<void> {
-    if (this.#updates.isInside) {
+  close(options?: CloseOptions): Promise<void> {
+    try {
+      return this.#close(resolveCloseOptions(options))
+    } catch (error) {
+      return Promise.reject(toHotboltError(error))
+    }
+  }
+
+  #close({ timeoutMs }: ResolvedCloseOptions): Promise<void> {
+    if (this.isInsideUpdate) {
       const message = 'The database may not be closed inside an update: close it afterwards'
-      return Promise.reject(new HotboltError('ERR_TX_NESTED', message))
+      throw new HotboltError('ERR_TX_NESTED', message)
     }
     this.#closed ??= this.#store.close(() => this.#maintainer.stop())
+    this.#updates.endWithin(timeoutMs)
     return this.#closed
   }
 

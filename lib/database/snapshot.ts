@@ -8,21 +8,22 @@ import { native, type SnapshotHandle } from '../native.ts'
 import { HotboltError } from '../errors.ts'
 import type { BucketOptions, NameOptions } from '../options.ts'
 import type { Bytes } from '../rules.ts'
-import { BucketView, codecsOf, namesIn, type KeyFor, type ValueFor } from './bucket-view.ts'
-import type { ReadSource } from './read-source.ts'
+import { bucketOf, BucketView, namesIn } from './bucket-view.ts'
+import type { BucketName, KeyFor, KeyIn, ValueIn } from './bucket-view.ts'
+import type { BucketSource } from './read-source.ts'
 import type { Store } from './store.ts'
 
-class SnapshotSource implements ReadSource {
-  readonly #store: Store
+class SnapshotSource implements BucketSource {
+  readonly store: Store
   #handle: SnapshotHandle | undefined
 
   constructor(store: Store) {
     this.#handle = native.snapshot(store.reader)
-    this.#store = store
+    this.store = store
   }
 
   get reader(): SnapshotHandle {
-    void this.#store.reader
+    void this.store.reader
     if (this.#handle === undefined) throw new HotboltError('ERR_CLOSED', 'The snapshot is closed')
     return this.#handle
   }
@@ -42,11 +43,13 @@ export class Snapshot {
     this.#source = new SnapshotSource(store)
   }
 
-  bucket<const Options extends BucketOptions = Record<never, never>>(
-    name: Bytes,
-    options?: Options,
-  ): BucketView<KeyFor<Options>, ValueFor<Options>> {
-    return new BucketView(this.#source, native.bucket(undefined, name), codecsOf(options))
+  /** A handle, of a name or of another handle: then with its path and its codecs. */
+  bucket<
+    const Options extends BucketOptions = Record<never, never>,
+    Name extends BucketName = Bytes,
+  >(name: Name, options?: Options): BucketView<KeyIn<Name, Options>, ValueIn<Name, Options>> {
+    const { handle, codecs } = bucketOf(this.#source, name, options)
+    return new BucketView(this.#source, handle, codecs)
   }
 
   /** The names of the top-level buckets, in order. */

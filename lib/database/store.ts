@@ -8,17 +8,19 @@ import { native, type SnapshotHandle, type StoreHandle } from '../native.ts'
 import { HotboltError, withStackOfCall } from '../errors.ts'
 import { publish } from '../channels.ts'
 import type { ResolvedOpenOptions } from '../options.ts'
-import type { ReadSource } from './read-source.ts'
+import type { BucketSource } from './read-source.ts'
 import { Checkpointer } from './checkpointer.ts'
+import { UpdateContext } from './update-context.ts'
 import { WriteGroups } from './write-groups.ts'
 
-export class Store implements ReadSource {
+export class Store implements BucketSource {
   /** For work that has begun before the close. */
   readonly handle: StoreHandle
   readonly path: string
   readonly readOnly: boolean
   readonly groups: WriteGroups
   readonly checkpointer: Checkpointer
+  readonly updateContext: UpdateContext = new UpdateContext()
   readonly #checkpointsOnFlush: boolean
   readonly #working = new Set<Promise<unknown>>()
   #closing = false
@@ -44,6 +46,11 @@ export class Store implements ReadSource {
     groups.attach(handle, options.sync, this.checkpointer.consider)
   }
 
+  /** Itself: for the newest state. */
+  get store(): this {
+    return this
+  }
+
   get reader(): StoreHandle {
     if (this.#closing) throw new HotboltError('ERR_CLOSED', 'The database is closed')
     return this.handle
@@ -53,6 +60,15 @@ export class Store implements ReadSource {
     if (this.#closing) throw new HotboltError('ERR_CLOSED', 'The database is closed')
     if (this.readOnly) throw new HotboltError('ERR_READ_ONLY', 'The database was opened read-only')
     return this.handle
+  }
+
+  /**
+   * For a write that is a transaction of its own: inside an update, which it would not be part of,
+   * ERR_TX_OUTER_WRITE. `call` is what the transaction has instead.
+   */
+  writerFor(call: string): StoreHandle {
+    if (this.updateContext.isInside) throw outerWrite(call)
+    return this.writer
   }
 
   /** New calls are refused. */
@@ -114,4 +130,11 @@ export class Store implements ReadSource {
     await withStackOfCall(() => native.close(this.handle))
     publish('hotbolt:close', { path: this.path })
   }
+}
+
+function outerWrite(call: string): HotboltError {
+  const verb = call.slice(call.lastIndexOf('.') + 1)
+  const way = `use ${call}, or await the update first`
+  const message = `${verb} inside an update would not be part of it: ${way}`
+  return new HotboltError('ERR_TX_OUTER_WRITE', message)
 }

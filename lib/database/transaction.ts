@@ -5,20 +5,21 @@ import { native, type BucketHandle, type TxHandle } from '../native.ts'
 import { HotboltError } from '../errors.ts'
 import type { BucketOptions, NameOptions } from '../options.ts'
 import type { Bytes } from '../rules.ts'
-import { BucketView, codecsOf, namesIn } from './bucket-view.ts'
-import type { Codecs, KeyFor, ValueFor } from './bucket-view.ts'
+import { bucketOf, BucketView, codecsOf, namesIn } from './bucket-view.ts'
+import type { BucketName, Codecs, KeyFor, KeyIn, ValueFor, ValueIn } from './bucket-view.ts'
 import { requireSequence } from './bucket.ts'
 import type { ValueInput } from './codec.ts'
-import type { ReadSource } from './read-source.ts'
+import type { BucketSource } from './read-source.ts'
 import type { Store } from './store.ts'
 
 /** The native transaction, and the gate that closes when it ends. */
-export class TransactionScope implements ReadSource {
+export class TransactionScope implements BucketSource {
+  readonly store: Store
   #handle: TxHandle | undefined
 
-  /** Tracks what is read: the callback may turn out to span turns of the event loop. */
   constructor(store: Store) {
-    this.#handle = native.begin(store.handle, true)
+    this.store = store
+    this.#handle = native.begin(store.handle)
   }
 
   get open(): boolean {
@@ -53,12 +54,19 @@ export class Transaction {
     this.#scope = scope
   }
 
-  /** A handle; the bucket is created by its first write. */
-  bucket<const Options extends BucketOptions = Record<never, never>>(
-    name: Bytes,
+  /**
+   * A handle; the bucket is created by its first write. Instead of a name it takes a handle of the
+   * same database, `tx.bucket(users)`: with its path and its codecs.
+   */
+  bucket<
+    const Options extends BucketOptions = Record<never, never>,
+    Name extends BucketName = Bytes,
+  >(
+    name: Name,
     options?: Options,
-  ): TransactionBucket<KeyFor<Options>, ValueFor<Options>> {
-    return new TransactionBucket(this.#scope, native.bucket(undefined, name), codecsOf(options))
+  ): TransactionBucket<KeyIn<Name, Options>, ValueIn<Name, Options>> {
+    const { handle, codecs } = bucketOf(this.#scope, name, options)
+    return new TransactionBucket(this.#scope, handle, codecs)
   }
 
   /** The names of the top-level buckets, in order. */

@@ -4,28 +4,30 @@
 // asynchronous one is under way. An asynchronous one is run again when something that it had read
 // was changed meanwhile by writes that are transactions of their own.
 
-import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
+import { AsyncResource } from 'node:async_hooks'
 import { HotboltError } from '../errors.ts'
 import type { ResolvedUpdateOptions } from '../options.ts'
 import type { Store } from './store.ts'
 import { Transaction, TransactionScope } from './transaction.ts'
+
+/** A timer of more would fire at once. */
+const timerMsMax = 2 ** 31 - 1
 
 export type UpdateCallback<T> = (tx: Transaction) => T | PromiseLike<T>
 
 export class Updates {
   readonly #store: Store
   readonly #queue: (() => void)[] = []
-  /** Set in all that a callback does, across awaits: an update in there would wait for ever. */
-  readonly #inside = new AsyncLocalStorage<TransactionScope>()
   #running = false
+  #starting = false
+  /** Of the closes that wait. */
+  readonly #timers: NodeJS.Timeout[] = []
+  /** Ends the wait for the callback that runs. */
+  #giveUp: (reason: HotboltError) => void = () => {}
+  #refusal: HotboltError | undefined
 
   constructor(store: Store) {
     this.#store = store
-  }
-
-  /** Whether an update's callback calls, which would wait for itself if it waited for updates. */
-  get isInside(): boolean {
-    return this.#inside.getStore()?.open === true
   }
 
   /**
@@ -33,12 +35,28 @@ export class Updates {
    * the callback does.
    */
   run<T>(callback: UpdateCallback<T>, { retries }: ResolvedUpdateOptions): Promise<T> {
-    if (this.isInside) {
+    if (this.#store.updateContext.isInside) {
       const message = 'An update may not be started inside an update: pass on its transaction'
       throw new HotboltError('ERR_TX_NESTED', message)
     }
     if (!this.#running) return this.#execute(callback, retries)
     return this.#store.work(() => this.#enqueue(async () => this.#execute(callback, retries)))
+  }
+
+  /**
+   * What has not settled after this time is rolled back, and nothing starts any more. Requires: the
+   * store takes no new ones. May be called again, for a shorter time.
+   */
+  endWithin(timeoutMs: number): void {
+    if (!this.#running) return
+    const timer = setTimeout(() => this.#abandon(), Math.min(timeoutMs, timerMsMax))
+    this.#timers.push(timer)
+  }
+
+  #abandon(): void {
+    const message = 'The database was closed before the update had settled: it is rolled back'
+    this.#refusal = new HotboltError('ERR_CLOSED', message)
+    this.#giveUp(this.#refusal)
   }
 
   /** Runs in the asynchronous context of its caller, not of the update that ends before it. */
@@ -96,23 +114,39 @@ export class Updates {
 
   /** undefined: a conflict. A promise only if the callback returned one. */
   #attempt<T>(callback: UpdateCallback<T>): Attempt<T> | Promise<Attempt<T>> {
+    if (this.#refusal !== undefined) throw this.#refusal
     const scope = new TransactionScope(this.#store)
     let returned: T | PromiseLike<T>
     try {
-      returned = this.#inside.run(scope, callback, new Transaction(scope))
+      returned = this.#store.updateContext.run(scope, callback, new Transaction(scope))
       if (!isThenable(returned)) return commit(scope, returned)
     } catch (error) {
       scope.rollback()
       throw error
     }
-    return finish(scope, returned)
+    return finish(scope, this.#unlessAbandoned(returned))
+  }
+
+  #unlessAbandoned<T>(returned: PromiseLike<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#giveUp = reject
+      returned.then(resolve, reject)
+    })
   }
 
   #end(): void {
     this.#running = false
-    // Ends the tracking of every promise of the process, which the storage needs.
-    this.#inside.disable()
+    this.#store.updateContext.end()
+    this.#startNext()
+  }
+
+  /** A loop, and no recursion: those that end in their own turn come back here. */
+  #startNext(): void {
+    if (this.#starting) return
+    this.#starting = true
     while (!this.#running && this.#queue.length > 0) this.#queue.shift()?.()
+    this.#starting = false
+    if (!this.#running) for (const timer of this.#timers.splice(0)) clearTimeout(timer)
   }
 }
 

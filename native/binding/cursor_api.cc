@@ -7,8 +7,6 @@ namespace hotbolt::verbs {
 
 namespace {
 
-enum class Mode : uint8_t { kEntries, kKeys, kBuckets };
-
 // Walks a state that its snapshot pins. Closing the store closes the snapshot, and with it the
 // ground under `bucket`: every use proves that it is open first.
 struct CursorHandle : Handle {
@@ -20,54 +18,55 @@ struct CursorHandle : Handle {
   bool owns_snapshot = false;
   BucketView bucket;
   std::optional<MergedCursor> cursor;
-  Mode mode = Mode::kEntries;
   bool done = false;
-  // What a transaction has read through it, noted when it ends.
-  BucketRef ref;
-  Bounds bounds;
-  bool reverse = false;
-  std::string reached;
+  OpenRange range;  // what is walked; a transaction knows it
+  // Of the newest batch: its entries, and the last key before it.
+  uint32_t batch_entries = 0;
+  std::optional<std::string> reached_before;
 
   ~CursorHandle() override { close(); }
 
   void close() {
     if (done) return;
     done = true;
-    if (snapshot == nullptr) return;  // it was never attached
-    if (!snapshot->closed()) note_read();
+    if (update != nullptr) update->close_range(range);
     cursor.reset();
     bucket = {};
-    if (owns_snapshot) snapshot->close();
+    if (owns_snapshot && snapshot != nullptr) snapshot->close();
     snapshot.reset();
     update.reset();
   }
 
-  void note_read() {
-    if (update == nullptr || update->closed()) return;
-    if (cursor && cursor->valid()) {
-      // Read up to here only: the bounds end at the last key that was seen.
-      if (reached.empty()) return;
-      (reverse ? bounds.lower : bounds.upper) = reached;
-      (reverse ? bounds.lower_inclusive : bounds.upper_inclusive) = true;
+  // The last entries of the newest batch were not looked at: they have not been read.
+  void give_back(uint64_t unread) {
+    if (update == nullptr || update->closed() || unread == 0 || unread > batch_entries) return;
+    MergedCursor again(bucket, reached_before ? range.behind(*reached_before) : range.read.bounds,
+                       range.reverse);
+    range.reached = reached_before;
+    for (uint64_t left = batch_entries - unread; left > 0; again.next()) {
+      if (!wanted(again)) continue;
+      range.reached = again.key();
+      left--;
     }
-    update->read_range(ref, bounds, reverse);
   }
 
-  bool wanted() const { return cursor->is_bucket() == (mode == Mode::kBuckets); }
+  bool wanted(const MergedCursor& at) const {
+    return at.is_bucket() == (range.read.kind == RangeKind::kBuckets);
+  }
 };
 
-Mode get_mode(napi_env env, napi_value value) {
+RangeKind get_kind(napi_env env, napi_value value) {
   std::string mode = get_string(env, value);
-  if (mode == "entries") return Mode::kEntries;
-  if (mode == "keys") return Mode::kKeys;
-  if (mode == "buckets") return Mode::kBuckets;
+  if (mode == "entries") return RangeKind::kEntries;
+  if (mode == "keys") return RangeKind::kKeys;
+  if (mode == "buckets") return RangeKind::kBuckets;
   throw_argument("mode to be 'entries', 'keys' or 'buckets'");
 }
 
 void attach(CursorHandle& cursor, Handle& reader) {
   if (reader.tag == HandleTag::kUpdate) {
     cursor.update = static_cast<UpdateHandle&>(reader).update;
-    cursor.bucket = BucketView::at(cursor.update->view(), cursor.update->seq(), cursor.ref.path);
+    cursor.bucket = cursor.update->open_range(cursor.range);
     cursor.snapshot = cursor.update->snapshot();
   } else {
     cursor.owns_snapshot = reader.tag == HandleTag::kStore;
@@ -79,9 +78,19 @@ void attach(CursorHandle& cursor, Handle& reader) {
       throw_argument("a store, snapshot or transaction");
     }
     cursor.bucket =
-        BucketView::at(cursor.snapshot->view(), cursor.snapshot->seq(), cursor.ref.path);
+        BucketView::at(cursor.snapshot->view(), cursor.snapshot->seq(), cursor.range.path);
   }
-  cursor.cursor.emplace(cursor.bucket, cursor.bounds, cursor.reverse);
+  cursor.cursor.emplace(cursor.bucket, cursor.range.read.bounds, cursor.range.reverse);
+}
+
+void note_batch(CursorHandle& handle, uint32_t entries, Bytes last_key) {
+  handle.batch_entries = entries;
+  handle.reached_before = handle.range.reached;
+  if (entries == 0) {
+    handle.range.ended = true;
+  } else {
+    handle.range.reached = last_key;
+  }
 }
 
 // Entries that fit, as many as wanted. 0 at the end, -n when the next one needs n bytes.
@@ -89,10 +98,11 @@ int64_t fill(CursorHandle& handle, WritableBytes slab, uint32_t limit, uint32_t*
   MergedCursor& cursor = *handle.cursor;
   uint32_t count = 0;
   size_t used = 0;
+  Bytes last_key;
   for (; count < limit && cursor.valid(); cursor.next()) {
-    if (!handle.wanted()) continue;
+    if (!handle.wanted(cursor)) continue;
     Bytes key = cursor.key();
-    Bytes value = handle.mode == Mode::kEntries ? cursor.value() : Bytes();
+    Bytes value = handle.range.read.kind == RangeKind::kEntries ? cursor.value() : Bytes();
     size_t size = key.size() + value.size();
     if (used + size > slab.size) {
       if (count == 0) return -static_cast<int64_t>(size);
@@ -100,16 +110,14 @@ int64_t fill(CursorHandle& handle, WritableBytes slab, uint32_t limit, uint32_t*
     }
     key.copy(slab.data + used, key.size());
     value.copy(slab.data + used + key.size(), value.size());
+    last_key = Bytes(slab.data + used, key.size());
     lengths[2 * count] = static_cast<uint32_t>(key.size());
     lengths[2 * count + 1] = static_cast<uint32_t>(value.size());
     used += size;
     count++;
   }
   handle.bucket.require_intact();
-  if (count > 0 && handle.update != nullptr) {
-    handle.reached.assign(slab.data + used - lengths[2 * count - 1] - lengths[2 * count - 2],
-                          lengths[2 * count - 2]);
-  }
+  if (handle.update != nullptr) note_batch(handle, count, last_key);
   return count;
 }
 
@@ -119,10 +127,9 @@ napi_value cursor(napi_env env, napi_callback_info info) {
   return guard(env, [&] {
     auto [reader, bucket, bounds, reverse, mode] = get_arguments<5>(env, info);
     auto handle = std::make_unique<CursorHandle>();
-    handle->ref.path = get_handle<BucketHandle>(env, bucket).ref.path;
-    handle->bounds = get_bounds(env, bounds);
-    handle->reverse = get_bool(env, reverse);
-    handle->mode = get_mode(env, mode);
+    handle->range.path = get_handle<BucketHandle>(env, bucket).ref.path;
+    handle->range.read = {get_kind(env, mode), get_bounds(env, bounds), 0};
+    handle->range.reverse = get_bool(env, reverse);
     attach(*handle, any_handle(env, reader));
     return wrap_handle(env, std::move(handle));
   });
@@ -144,8 +151,10 @@ napi_value read(napi_env env, napi_callback_info info) {
 
 napi_value close_cursor(napi_env env, napi_callback_info info) {
   return guard(env, [&] {
-    auto [cursor] = get_arguments<1>(env, info);
-    get_handle<CursorHandle>(env, cursor).close();
+    auto [cursor, unread] = get_arguments<2>(env, info);
+    auto& handle = get_handle<CursorHandle>(env, cursor);
+    if (!handle.done) handle.give_back(get_unsigned(env, unread));
+    handle.close();
     return make_undefined(env);
   });
 }

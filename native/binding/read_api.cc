@@ -6,7 +6,7 @@ namespace hotbolt::verbs {
 
 namespace {
 
-// The bucket as the reader sees it. Transactions remember that they looked.
+// The bucket as the reader sees it.
 const BucketView& resolve(Handle& reader, BucketRef& ref) {
   switch (reader.tag) {
     case HandleTag::kStore:
@@ -20,13 +20,10 @@ const BucketView& resolve(Handle& reader, BucketRef& ref) {
   }
 }
 
-void note_value_read(Handle& reader, const BucketRef& ref, Bytes key) {
-  if (reader.tag == HandleTag::kUpdate)
-    static_cast<UpdateHandle&>(reader).update->read_value(ref, key);
-}
-
-void note_bucket_read(Handle& reader, const BucketRef& ref) {
-  if (reader.tag == HandleTag::kUpdate) static_cast<UpdateHandle&>(reader).update->read_bucket(ref);
+// Transactions remember what they have looked at.
+template <typename Note>
+void note_read(Handle& reader, Note&& note) {
+  if (reader.tag == HandleTag::kUpdate) note(*static_cast<UpdateHandle&>(reader).update);
 }
 
 struct Found {
@@ -40,7 +37,7 @@ Found look_up(napi_env env, napi_value reader_value, napi_value bucket_value,
   BucketRef& ref = get_handle<BucketHandle>(env, bucket_value).ref;
   BytesArgument key(env, key_value);
   const BucketView& bucket = resolve(reader, ref);
-  note_value_read(reader, ref, key.bytes());
+  note_read(reader, [&](Update& update) { update.read_value(ref, key.bytes()); });
   if (key.bytes().empty()) return {bucket, std::nullopt};
   return {bucket, bucket.get(key.bytes())};
 }
@@ -125,8 +122,9 @@ napi_value bucket_exists(napi_env env, napi_callback_info info) {
     auto [reader_value, bucket_value] = get_arguments<2>(env, info);
     Handle& reader = any_handle(env, reader_value);
     BucketRef& ref = get_handle<BucketHandle>(env, bucket_value).ref;
-    note_bucket_read(reader, ref);
-    return make_bool(env, resolve(reader, ref).exists());
+    const bool exists = resolve(reader, ref).exists();
+    note_read(reader, [&](Update& update) { update.read_existence(ref); });
+    return make_bool(env, exists);
   });
 }
 
@@ -135,9 +133,10 @@ napi_value sequence(napi_env env, napi_callback_info info) {
     auto [reader_value, bucket_value] = get_arguments<2>(env, info);
     Handle& reader = any_handle(env, reader_value);
     BucketRef& ref = get_handle<BucketHandle>(env, bucket_value).ref;
-    note_bucket_read(reader, ref);
+    const uint64_t sequence = resolve(reader, ref).sequence();
+    note_read(reader, [&](Update& update) { update.read_sequence(ref); });
     napi_value result;
-    napi_create_bigint_uint64(env, resolve(reader, ref).sequence(), &result);
+    napi_create_bigint_uint64(env, sequence, &result);
     return result;
   });
 }
@@ -151,9 +150,7 @@ napi_value count(napi_env env, napi_callback_info info) {
     const BucketView& view = resolve(reader, ref);
     const uint64_t keys = MergedCursor(view, bounds, false).count_keys(~uint64_t{0});
     view.require_intact();
-    if (reader.tag == HandleTag::kUpdate) {
-      static_cast<UpdateHandle&>(reader).update->read_range(ref, std::move(bounds), false);
-    }
+    note_read(reader, [&](Update& update) { update.read_count(ref, bounds); });
     return make_number(env, double(keys));
   });
 }

@@ -81,10 +81,10 @@ napi_value set_sequence(napi_env env, napi_callback_info info) {
 
 napi_value begin(napi_env env, napi_callback_info info) {
   return guard(env, [&] {
-    auto [store_value, track_reads] = get_arguments<2>(env, info);
+    auto [store_value] = get_arguments<1>(env, info);
     auto store = get_handle<StoreHandle>(env, store_value).store;
     store->require_writable();
-    auto update = std::make_shared<Update>(store, get_bool(env, track_reads));
+    auto update = std::make_shared<Update>(store);
     return wrap_handle(env, std::make_unique<UpdateHandle>(std::move(update)));
   });
 }

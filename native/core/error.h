@@ -44,6 +44,7 @@ namespace hotbolt {
   X(ERR_INCOMPATIBLE_VALUE, "the name is a bucket where a key was expected, or the reverse")    \
   X(ERR_TX_CLOSED, "the transaction has ended")                                                 \
   X(ERR_TX_NESTED, "not allowed inside an update")                                              \
+  X(ERR_TX_OUTER_WRITE, "a write inside an update that would not be part of it")                \
   X(ERR_CONFLICT, "what the transaction read was changed by others on every attempt")           \
   X(ERR_BUSY, "another maintenance operation is running")                                       \
   X(ERR_ABORTED, "the operation was cancelled")                                                 \

@@ -39,7 +39,7 @@ BucketTable* MemtableWriter::table(const BucketPath& path, bool create, Seq seq,
     if (kind == NameKind::kMissing) {
       table = &target_.create_bucket(*table, name, seq);
       changed = true;
-      bucket = view_.at(BucketPath(path.begin(), path.begin() + (&name - path.data()) + 1));
+      bucket = view_.bucket(BucketPath(path.begin(), path.begin() + (&name - path.data()) + 1));
       continue;
     }
     const Record* record = table->find(name);
@@ -61,17 +61,17 @@ void require_buckets(const ViewAt& view, const BucketPath& path) {
 }
 
 void require_no_bucket(const ViewAt& view, const BucketPath& path, Bytes key) {
-  if (view.at(path).kind(key) == NameKind::kBucket) throw_incompatible(key, "a key");
+  if (view.bucket(path).kind(key) == NameKind::kBucket) throw_incompatible(key, "a key");
 }
 
 void require_missing(const ViewAt& view, const BucketPath& parent, Bytes name) {
-  NameKind kind = view.at(parent).kind(name);
+  NameKind kind = view.bucket(parent).kind(name);
   if (kind == NameKind::kBucket) throw Error(ErrorCode::ERR_BUCKET_EXISTS);
   if (kind == NameKind::kValue) throw_incompatible(name, "a bucket");
 }
 
 void require_bucket(const ViewAt& view, const BucketPath& parent, Bytes name) {
-  NameKind kind = view.at(parent).kind(name);
+  NameKind kind = view.bucket(parent).kind(name);
   if (kind == NameKind::kMissing) throw Error(ErrorCode::ERR_BUCKET_NOT_FOUND);
   if (kind == NameKind::kValue) throw_incompatible(name, "a bucket");
 }
@@ -113,7 +113,7 @@ void MemtableWriter::apply(const Op& op, Seq seq, Seq pinned, bool check, bool& 
       changed = true;
       break;
     case OpKind::kSetSequence:
-      target_.set_sequence(*table(*op.path, true, seq, changed), op.sequence, seq);
+      target_.set_sequence(*table(*op.path, true, seq, changed), op.sequence, seq, pinned);
       break;
   }
 }

@@ -7,12 +7,12 @@
 
 namespace hotbolt {
 
-// A view as it is read at a sequence number: what an operation is checked against.
+// A view as it is read: what an operation is checked against.
 struct ViewAt {
   const View& view;
-  Seq seq = kSeqMax;
-  BucketView root() const { return BucketView::root(view, seq); }
-  BucketView at(const BucketPath& path) const { return BucketView::at(view, seq, path); }
+  ReadAt at = kSeqMax;
+  BucketView root() const { return BucketView::root(view, at); }
+  BucketView bucket(const BucketPath& path) const { return BucketView::at(view, at, path); }
 };
 
 // Proofs that an operation applies. Each throws ERR_INCOMPATIBLE_VALUE when a name is a key where a
@@ -33,10 +33,9 @@ bool does_not_apply(const Error& error);
 
 class MemtableWriter {
  public:
-  // `view.layers[0]` is `target`, which is written; decisions are made by what is visible at
-  // `view_seq`.
-  MemtableWriter(const View& view, Memtable& target, Seq view_seq = kSeqMax)
-      : view_{view, view_seq}, target_(target) {}
+  // `target` is the newest memtable of the view; decisions are made by what is visible at `at`.
+  MemtableWriter(const View& view, Memtable& target, ReadAt at = kSeqMax)
+      : view_{view, at}, target_(target) {}
 
   // The table of the bucket at `path` in the target. Buckets that do not exist are created when
   // `create`, else nullptr. `changed` is set when a table was made. Requires: require_buckets().

@@ -5,52 +5,55 @@
 
 namespace hotbolt {
 
-Overlay::Overlay(const std::vector<const Memtable*>& newest_first, Seq seq) : seq_(seq) {
-  tables_.reserve(newest_first.size());
-  for (const Memtable* memtable : newest_first) tables_.push_back(&memtable->root());
+Overlay::Overlay(const std::vector<const Memtable*>& newest_first, Seq seq) {
+  layers_.reserve(newest_first.size());
+  for (const Memtable* memtable : newest_first) layers_.push_back({&memtable->root(), seq});
+}
+
+void Overlay::cover(const Memtable& newest, Seq seq) {
+  layers_.insert(layers_.begin(), {&newest.root(), seq});
 }
 
 const Version* Overlay::find(Bytes key) const {
-  for (const BucketTable* table : tables_) {
+  for (const auto& [table, seq] : layers_) {
     const Record* record = table->find(key);
     if (record == nullptr) continue;
-    if (const Version* version = record->visible(seq_)) return version;
+    if (const Version* version = record->visible(seq)) return version;
   }
   return nullptr;
 }
 
 Overlay::Child Overlay::child(Bytes name, Overlay& child) const {
   HOTBOLT_ASSERT(&child != this);
-  child.tables_.clear();
-  child.seq_ = seq_;
+  child.layers_.clear();
   child.hides_page_file_ = hides_page_file_;
-  for (const BucketTable* table : tables_) {
+  for (const auto& [table, seq] : layers_) {
     const Record* record = table->find(name);
-    const Version* version = record == nullptr ? nullptr : record->visible(seq_);
+    const Version* version = record == nullptr ? nullptr : record->visible(seq);
     if (version == nullptr) continue;
-    if (version->is_bucket()) child.tables_.push_back(version->bucket);
+    if (version->is_bucket()) child.layers_.push_back({version->bucket, seq});
     if (version->kind == VersionKind::kBucketTouched) continue;
     // Everything else ends the search: it says all there is to say of the name.
-    if (child.tables_.empty()) {
+    if (child.layers_.empty()) {
       return version->kind == VersionKind::kPut ? Child::kValue : Child::kDeleted;
     }
     child.hides_page_file_ = true;
     break;
   }
-  return child.tables_.empty() ? Child::kSilent : Child::kBucket;
+  return child.layers_.empty() ? Child::kSilent : Child::kBucket;
 }
 
 std::optional<uint64_t> Overlay::sequence() const {
-  for (const BucketTable* table : tables_) {
-    if (const std::optional<uint64_t> value = table->sequence(seq_)) return value;
+  for (const auto& [table, seq] : layers_) {
+    if (const std::optional<uint64_t> value = table->sequence(seq)) return value;
   }
   if (hides_page_file_) return 0;
   return std::nullopt;
 }
 
 OverlayCursor::OverlayCursor(const Overlay& overlay) : overlay_(&overlay) {
-  cursors_.reserve(overlay.tables().size());
-  for (const BucketTable* table : overlay.tables()) cursors_.emplace_back(*table);
+  cursors_.reserve(overlay.layers().size());
+  for (const auto& layer : overlay.layers()) cursors_.emplace_back(*layer.table);
 }
 
 void OverlayCursor::first() {
@@ -138,9 +141,10 @@ const Record* OverlayCursor::nearest(bool forward) const {
 
 // Takes the newest table's visible version of `name`, if there is one.
 bool OverlayCursor::decide(Bytes name) {
-  for (const BucketTable::Cursor& cursor : cursors_) {
+  for (size_t i = 0; i < cursors_.size(); i++) {
+    const BucketTable::Cursor& cursor = cursors_[i];
     if (!cursor.valid() || cursor.record()->key() != name) continue;
-    version_ = cursor.record()->visible(overlay_->seq());
+    version_ = cursor.record()->visible(overlay_->layers()[i].seq);
     if (version_ == nullptr) continue;
     name_ = name;
     return true;

@@ -1,4 +1,5 @@
-// What a stack of memtables says of one bucket at one sequence number, on top of the page file.
+// What a stack of memtables says of one bucket, on top of the page file. Each table is read at a
+// sequence number of its own: a transaction numbers the versions of its private memtable by itself.
 //
 // Tables are ordered newest memtable first. The newest visible version of a name in the first table
 // that has one decides: a value or a removal hides older layers; a created bucket hides all older
@@ -16,8 +17,16 @@ namespace hotbolt {
 class Overlay {
  public:
   Overlay() = default;
+  // A bucket's table in one memtable, and up to which version of its records it is read.
+  struct Layer {
+    const BucketTable* table;
+    Seq seq;
+  };
+
   // The root bucket. Memtables newest first; they must outlive the overlay.
   Overlay(const std::vector<const Memtable*>& newest_first, Seq seq);
+  // Puts another one on top. Only of the root bucket.
+  void cover(const Memtable& newest, Seq seq);
 
   // The deciding version of `key`; nullptr: the layers say nothing, ask the page file unless
   // hides_page_file(). A value that no snapshot pins may be overwritten in place by the owner's
@@ -39,18 +48,16 @@ class Overlay {
   std::optional<uint64_t> sequence() const;
 
   bool hides_page_file() const { return hides_page_file_; }
-  bool empty() const { return tables_.empty(); }
-  Seq seq() const { return seq_; }
-  const std::vector<const BucketTable*>& tables() const { return tables_; }
+  bool empty() const { return layers_.empty(); }
+  const std::vector<Layer>& layers() const { return layers_; }
 
  private:
-  std::vector<const BucketTable*> tables_;  // newest first
-  Seq seq_ = 0;
+  std::vector<Layer> layers_;  // newest first
   bool hides_page_file_ = false;
 };
 
 // The deciding versions of all names of an overlay in key order, removals included. Stable while
-// the owner writes (writes are newer than seq()).
+// the owner writes (what it writes is newer than what the layers are read at).
 class OverlayCursor {
  public:
   explicit OverlayCursor(const Overlay& overlay);  // the overlay must outlive the cursor
@@ -75,7 +82,7 @@ class OverlayCursor {
   bool decide(Bytes name);
 
   const Overlay* overlay_;
-  std::vector<BucketTable::Cursor> cursors_;  // one per table, newest first
+  std::vector<BucketTable::Cursor> cursors_;  // one per layer, newest first
   Bytes name_;                                // in the memtable that decides
   const Version* version_ = nullptr;          // nullptr: not valid
   bool forward_ = true;

@@ -3,9 +3,25 @@
 
 namespace hotbolt {
 
-Update::Update(std::shared_ptr<Store> store, bool track_reads)
+std::optional<RangeRead> OpenRange::so_far() const {
+  if (!ended && !reached) return std::nullopt;
+  RangeRead part = read;
+  if (!ended) {
+    (reverse ? part.bounds.lower : part.bounds.upper) = *reached;
+    (reverse ? part.bounds.lower_inclusive : part.bounds.upper_inclusive) = true;
+  }
+  return part;
+}
+
+Bounds OpenRange::behind(const std::string& key) const {
+  Bounds rest = read.bounds;
+  (reverse ? rest.upper : rest.lower) = key;
+  (reverse ? rest.upper_inclusive : rest.lower_inclusive) = false;
+  return rest;
+}
+
+Update::Update(std::shared_ptr<Store> store)
     : store_(std::move(store)),
-      track_reads_(track_reads),
       id_(new_reader_id()),
       snapshot_(store_->snapshot()),
       seq_(snapshot_->seq()),
@@ -25,6 +41,7 @@ void Update::rollback() noexcept {
   snapshot_ = nullptr;
   view_ = {};
   own_ = nullptr;
+  open_ranges_.clear();
   ops_.clear();
 }
 
@@ -32,18 +49,13 @@ void Update::rollback() noexcept {
 
 void Update::index() {
   if (ops_.body().text.size() == indexed_bytes_) return;
-  if (own_ == nullptr) {
-    own_ = std::make_shared<Memtable>();
-    view_.layers.insert(view_.layers.begin(), own_);
-  }
+  if (own_ == nullptr) view_.own = own_ = std::make_shared<Memtable>();
   OpReader reader(ops_.body(), indexed_bytes_, indexed_path_);
   MemtableWriter writer(view_, *own_, seq_);
   Op op;
   bool changed = false;
-  // At the snapshot's own sequence number: visible to this transaction's reads, and to nobody
-  // else's.
   try {
-    while (reader.next(op)) writer.apply(op, seq_, 0, false, changed);
+    while (reader.next(op)) writer.apply(op, own_seq_, pinned_, false, changed);
   } catch (const std::bad_alloc&) {
     rollback();  // what is half replayed cannot be read
     throw;
@@ -51,12 +63,6 @@ void Update::index() {
   indexed_bytes_ = ops_.body().text.size();
   indexed_path_ = reader.path();
   if (changed) version_++;
-}
-
-const View& Update::view() {
-  require_open();
-  index();
-  return view_;
 }
 
 const BucketView& Update::resolve(BucketRef& ref) {
@@ -70,22 +76,52 @@ const BucketView& Update::resolve(BucketRef& ref) {
   return ref.bucket;
 }
 
-void Update::note(ReadKind kind, const BucketRef& ref, std::string key, Bounds bounds,
-                  bool reverse) {
-  if (!track_reads_) return;
-  if (paths_.empty() || paths_.back() != ref.path) paths_.push_back(ref.path);
-  const auto path = static_cast<uint32_t>(paths_.size() - 1);
-  reads_.push_back({kind, path, std::move(key), std::move(bounds), reverse});
+OwnBucket Update::own_bucket(const BucketPath& path) const {
+  return OwnBucket(own_.get(), own_seq_, path);
 }
 
 void Update::read_value(const BucketRef& ref, Bytes key) {
-  note(ReadKind::kValue, ref, std::string(key), {}, false);
+  if (!own_bucket(ref.path).decides(key)) reads_.value(ref.path, key);
 }
 
-void Update::read_bucket(const BucketRef& ref) { note(ReadKind::kBucket, ref, {}, {}, false); }
+void Update::read_existence(const BucketRef& ref) {
+  if (!own_bucket(ref.path).decides_existence()) reads_.existence(ref.path);
+}
 
-void Update::read_range(const BucketRef& ref, Bounds bounds, bool reverse) {
-  note(ReadKind::kRange, ref, {}, std::move(bounds), reverse);
+void Update::read_sequence(const BucketRef& ref) {
+  if (!own_bucket(ref.path).decides_sequence()) reads_.sequence(ref.path);
+}
+
+void Update::read_count(const BucketRef& ref, const Bounds& bounds) {
+  reads_.range(ref.path, {RangeKind::kCount, bounds, pin()});
+}
+
+void Update::read_name(const BucketPath& path, Bytes name) {
+  if (!own_bucket(path).decides_name(name)) reads_.name(path, name);
+}
+
+// What each name on the path is.
+void Update::read_names(const BucketPath& path) {
+  for (auto name = path.begin(); name != path.end(); ++name) {
+    read_name(BucketPath(path.begin(), name), *name);
+  }
+}
+
+BucketView Update::open_range(OpenRange& range) {
+  require_open();
+  index();
+  open_ranges_.insert(&range);
+  range.read.own = pin();
+  return BucketView::at(view_, {seq_, range.read.own}, range.path);
+}
+
+void Update::close_range(OpenRange& range) noexcept {
+  if (open_ranges_.erase(&range) == 0) return;
+  try {
+    if (const auto read = range.so_far()) reads_.range(range.path, *read);
+  } catch (const std::bad_alloc&) {
+    reads_.everything();
+  }
 }
 
 // --- writes ---
@@ -94,13 +130,35 @@ void Update::read_range(const BucketRef& ref, Bounds bounds, bool reverse) {
 // is found out here and not at the commit.
 void Update::require_path(const BucketPath& path) {
   index();
-  require_buckets({view_, seq_}, path);
+  prove(path, [&] { require_buckets({view_, seq_}, path); });
+}
+
+// A refusal says what the names on the path are: that has been read.
+template <typename Proof>
+void Update::prove(const BucketPath& path, Proof&& proof) {
+  try {
+    proof();
+  } catch (const Error&) {
+    read_names(path);
+    throw;
+  }
+}
+
+bool Update::path_is_proven(const BucketRef& ref) const {
+  return ref.writer_id == id_ && ref.writer_version == deletions_;
+}
+
+void Update::set_path_proven(BucketRef& ref) const {
+  ref.writer_id = id_;
+  ref.writer_version = deletions_;
 }
 
 void Update::require_key_is_no_bucket(BucketRef& ref, Bytes key) {
   if (!store_->may_nest() && !nests_) return;
   if (resolve(ref).kind(key) != NameKind::kBucket) return;
-  read_value(ref, key);
+  BucketPath path = ref.path;
+  path.emplace_back(key);
+  read_names(path);
   throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, quoted(key) + " is a bucket");
 }
 
@@ -117,7 +175,7 @@ void Update::put(BucketRef& ref, Bytes key, const Value& value) {
   require_value(value.bytes);
   require_key_is_no_bucket(ref, key);
   if (!path_is_proven(ref)) require_path(ref.path);
-  ref.writer_id = id_;
+  set_path_proven(ref);
   if (ref.path.size() > 1) nests_ = true;
   ops_.put(ref.path, key, value);
 }
@@ -125,11 +183,9 @@ void Update::put(BucketRef& ref, Bytes key, const Value& value) {
 void Update::remove(BucketRef& ref, Bytes key) {
   require_key_in_bucket(ref, key);
   require_key_is_no_bucket(ref, key);
-  if (!path_is_proven(ref)) {
-    read_bucket(ref);
-    if (!resolve(ref).exists()) return;
-  }
-  ref.writer_id = id_;
+  // Left out, because there is no bucket: that there is no such key has been read.
+  if (!path_is_proven(ref) && !resolve(ref).exists()) return read_name(ref.path, key);
+  set_path_proven(ref);
   ops_.remove(ref.path, key);
 }
 
@@ -138,10 +194,10 @@ void Update::create_bucket(const BucketRef& ref) {
   store_->require_writable();
   if (ref.path.empty()) throw Error(ErrorCode::ERR_BUCKET_EXISTS, "the root bucket exists always");
   BucketPath parent(ref.path.begin(), ref.path.end() - 1);
-  read_bucket(ref);
   require_path(ref.path);
-  require_missing({view_, seq_}, parent, ref.path.back());
+  prove(ref.path, [&] { require_missing({view_, seq_}, parent, ref.path.back()); });
   if (ref.path.size() > 1) nests_ = true;
+  creates_ = true;
   ops_.create_bucket(parent, ref.path.back());
 }
 
@@ -152,11 +208,10 @@ void Update::delete_bucket(const BucketRef& ref) {
     throw Error(ErrorCode::ERR_INVALID_ARGUMENT, "the root bucket cannot be deleted");
   }
   BucketPath parent(ref.path.begin(), ref.path.end() - 1);
-  read_bucket(ref);
   index();
-  require_bucket({view_, seq_}, parent, ref.path.back());
+  prove(ref.path, [&] { require_bucket({view_, seq_}, parent, ref.path.back()); });
   ops_.delete_bucket(parent, ref.path.back());
-  deletes_ = true;
+  deletions_++;
 }
 
 void Update::set_sequence(BucketRef& ref, uint64_t value) {
@@ -172,48 +227,29 @@ void Update::set_sequence(BucketRef& ref, uint64_t value) {
 
 // --- end ---
 
-bool Update::same_read(const Read& read, const View& now) const {
-  BucketView before = BucketView::at(snapshot_->view(), seq_, paths_[read.path]);
-  BucketView after = BucketView::at(now, kSeqMax, paths_[read.path]);
-  switch (read.kind) {
-    case ReadKind::kValue:
-      return before.get(read.key) == after.get(read.key) &&
-             before.kind(read.key) == after.kind(read.key);
-    case ReadKind::kBucket:
-      return before.exists() == after.exists() && before.sequence() == after.sequence();
-    case ReadKind::kRange:
-      break;
+bool Update::still_reads_the_same() {
+  for (const OpenRange* range : open_ranges_) {
+    if (const auto read = range->so_far()) reads_.range(range->path, *read);
   }
-  MergedCursor old_cursor(before, read.bounds, read.reverse);
-  MergedCursor new_cursor(after, read.bounds, read.reverse);
-  while (old_cursor.valid() && new_cursor.valid()) {
-    bool same = old_cursor.key() == new_cursor.key() &&
-                old_cursor.is_bucket() == new_cursor.is_bucket() &&
-                (old_cursor.is_bucket() || old_cursor.value() == new_cursor.value());
-    if (!same) return false;
-    old_cursor.next();
-    new_cursor.next();
-  }
-  return !old_cursor.valid() && !new_cursor.valid();
+  return reads_.holds({snapshot_->view(), seq_}, {*store_->view(), kSeqMax}, own_.get());
 }
 
-bool Update::still_reads_the_same() const {
-  for (const Read& read : reads_) {
-    if (!same_read(read, *store_->view())) return false;
-  }
-  return true;
+// Whether what others have done can make an operation of this one not apply: only where buckets
+// are made or deleted by name, or where keys and buckets can meet, which is inside of buckets.
+bool Update::may_contradict() const {
+  return creates_ || deletions_ > 0 || nests_ || store_->may_nest();
 }
 
 bool Update::still_applies() const {
   View view = *store_->view();
   auto trial = std::make_shared<Memtable>();
-  view.layers.insert(view.layers.begin(), trial);
+  view.own = trial;
   MemtableWriter writer(view, *trial);
   OpReader reader(ops_.body());
   Op op;
   bool changed = false;
   try {
-    while (reader.next(op)) writer.apply(op, store_->last_seq(), 0, true, changed);
+    while (reader.next(op)) writer.apply(op, 1, 0, true, changed);
   } catch (const Error& error) {
     if (!does_not_apply(error)) throw;
     return false;
@@ -226,11 +262,9 @@ std::optional<Seq> Update::commit() {
   std::optional<Seq> seq;
   try {
     const bool moved = store_->last_seq() != seq_;
-    // What does not apply must not reach the journal: it could not be replayed. An update that
-    // deletes buckets can make its own operations contradict each other, so that is proven once
-    // more.
-    if (deletes_ && !moved) HOTBOLT_ASSERT(still_applies());
-    if (!moved || (still_reads_the_same() && still_applies())) {
+    // What does not apply must not reach the journal: it could not be replayed. Each operation was
+    // proven when it was called, in the state that it meets if nothing has moved.
+    if (!moved || (still_reads_the_same() && (!may_contradict() || still_applies()))) {
       // From here on the snapshot pins nothing: versions may be replaced in place.
       snapshot_->close();
       seq = store_->commit(ops_);

@@ -4,21 +4,41 @@
 // the snapshot, lazily, so that a transaction which only writes (a bulk load) never pays for it.
 // Commit appends the buffer to the journal as one frame.
 //
+// The private memtable has version numbers of its own. Each iteration pins the newest: what is
+// replayed later is newer, and the iteration goes on in the state in which it began. Versions that
+// no iteration could see are replaced in place; so there are at most as many as operations.
+//
 // If the store has moved on since the snapshot (asynchronous callbacks only), commit first proves
 // that everything it read still reads the same, and that its operations still apply: serialisable,
 // by value comparison, as etcd's STM. Owner thread.
 #pragma once
 
-#include <unordered_map>
+#include <unordered_set>
 
 #include "core/memtable_writer.h"
+#include "core/read_set.h"
 #include "core/store.h"
 
 namespace hotbolt {
 
+// An iteration over a transaction. It counts as a read as far as it has come, whether it ends or is
+// left. REQUIRES: not moved or destroyed while the transaction knows it.
+struct OpenRange {
+  BucketPath path;
+  RangeRead read;  // its bounds are where the iteration was to go
+  bool reverse = false;
+  bool ended = false;                  // it has come to the end of its bounds
+  std::optional<std::string> reached;  // the last key that it gave
+
+  // What was read so far.
+  std::optional<RangeRead> so_far() const;
+  // What is left to read behind `key`.
+  Bounds behind(const std::string& key) const;
+};
+
 class Update {
  public:
-  Update(std::shared_ptr<Store> store, bool track_reads);
+  explicit Update(std::shared_ptr<Store> store);
   ~Update() { rollback(); }
   Update(const Update&) = delete;
   Update& operator=(const Update&) = delete;
@@ -28,13 +48,14 @@ class Update {
   const BucketView& resolve(BucketRef& ref);
   // What reads are recorded as. Calls that read through resolve() must record what they looked at.
   void read_value(const BucketRef& ref, Bytes key);
-  void read_bucket(const BucketRef& ref);  // its existence and sequence
-  void read_range(const BucketRef& ref, Bounds bounds, bool reverse);
+  void read_existence(const BucketRef& ref);
+  void read_sequence(const BucketRef& ref);
+  void read_count(const BucketRef& ref, const Bounds& bounds);
+  // The bucket as the iteration sees it until close_range(), or the transaction's end.
+  BucketView open_range(OpenRange& range);
+  void close_range(OpenRange& range) noexcept;
   Store& store() const { return *store_; }
   const std::shared_ptr<Snapshot>& snapshot() const { return snapshot_; }
-  // Changes when the private memtable is written: cursors opened before see the state before.
-  const View& view();
-  Seq seq() const { return seq_; }
 
   void put(BucketRef& ref, Bytes key, const Value& value);
   void remove(BucketRef& ref, Bytes key);
@@ -47,42 +68,43 @@ class Update {
   void rollback() noexcept;
 
  private:
-  enum class ReadKind : uint8_t { kValue, kBucket, kRange };
-  struct Read {
-    ReadKind kind;
-    uint32_t path;  // index into paths_
-    std::string key;
-    Bounds bounds;
-    bool reverse = false;
-  };
   void require_open() const;
-  // Once proven, a path stays one unless the update deletes buckets, whose names keys may take.
-  bool path_is_proven(const BucketRef& ref) const { return ref.writer_id == id_ && !deletes_; }
+  // Once proven, and then written to, a path stays one until the update deletes a bucket, whose
+  // name a key may take.
+  bool path_is_proven(const BucketRef& ref) const;
+  void set_path_proven(BucketRef& ref) const;
   void require_path(const BucketPath& path);
   void require_key_is_no_bucket(BucketRef& ref, Bytes key);
   void require_key_in_bucket(const BucketRef& ref, Bytes key) const;
-  void note(ReadKind kind, const BucketRef& ref, std::string key, Bounds bounds, bool reverse);
+  template <typename Proof>
+  void prove(const BucketPath& path, Proof&& proof);
+  void read_name(const BucketPath& path, Bytes name);
+  void read_names(const BucketPath& path);
+  OwnBucket own_bucket(const BucketPath& path) const;
+  Seq pin() { return pinned_ = own_seq_++; }
   void index();  // replays what is not yet in the private memtable
-  bool still_reads_the_same() const;
-  bool same_read(const Read& read, const View& now) const;
+  bool still_reads_the_same();
+  bool may_contradict() const;
   bool still_applies() const;
 
   const std::shared_ptr<Store> store_;
-  const bool track_reads_;
   const uint64_t id_;
   std::shared_ptr<Snapshot> snapshot_;
-  Seq seq_;
+  const Seq seq_;
   OpWriter ops_;
-  std::vector<Read> reads_;
-  std::vector<BucketPath> paths_;  // that were read, one for each change of bucket
+  ReadSet reads_;
+  std::unordered_set<OpenRange*> open_ranges_;
   bool nests_ = false;
-  bool deletes_ = false;  // buckets
+  bool creates_ = false;    // buckets, by name and not by writing to them
+  uint64_t deletions_ = 0;  // of buckets
 
   std::shared_ptr<Memtable> own_;  // made by the first read after a write
+  Seq own_seq_ = 1;                // of what is replayed next
+  Seq pinned_ = 0;                 // the newest that an iteration sees
   View view_;
   size_t indexed_bytes_ = 0;
   BucketPath indexed_path_;
-  uint64_t version_ = 1;
+  uint64_t version_ = 1;  // of the structure that resolve() remembers
 };
 
 }  // namespace hotbolt

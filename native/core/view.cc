@@ -10,16 +10,17 @@ std::vector<const Memtable*> View::pointers() const {
   return pointers;
 }
 
-BucketView BucketView::root(const View& view, Seq seq) {
+BucketView BucketView::root(const View& view, ReadAt at) {
   BucketView root;
-  root.overlay_ = Overlay(view.pointers(), seq);
+  root.overlay_ = Overlay(view.pointers(), at.seq);
+  if (view.own != nullptr) root.overlay_.cover(*view.own, at.own);
   root.page_ = PageBucket::root(*view.base);
   root.exists_ = true;
   return root;
 }
 
-BucketView BucketView::at(const View& view, Seq seq, const BucketPath& path) {
-  BucketView bucket = root(view, seq);
+BucketView BucketView::at(const View& view, ReadAt at, const BucketPath& path) {
+  BucketView bucket = root(view, at);
   for (const std::string& name : path) bucket = bucket.child(name);
   return bucket;
 }

@@ -20,8 +20,18 @@ namespace hotbolt {
 struct View {
   std::vector<std::shared_ptr<const Memtable>> layers;  // newest first
   std::shared_ptr<const ReadTx> base;
+  // What a transaction has written itself, above all layers; else null.
+  std::shared_ptr<const Memtable> own{};
 
-  std::vector<const Memtable*> pointers() const;
+  std::vector<const Memtable*> pointers() const;  // of the layers
+};
+
+// Up to which transaction the layers are read, and up to which version a transaction's own
+// memtable.
+struct ReadAt {
+  ReadAt(Seq seq, Seq own = kSeqMax) : seq(seq), own(own) {}
+  Seq seq;
+  Seq own;
 };
 
 enum class NameKind : uint8_t { kMissing, kValue, kBucket };
@@ -32,8 +42,8 @@ enum class NameKind : uint8_t { kMissing, kValue, kBucket };
 class BucketView {
  public:
   BucketView() = default;
-  static BucketView root(const View& view, Seq seq);
-  static BucketView at(const View& view, Seq seq, const BucketPath& path);
+  static BucketView root(const View& view, ReadAt at);
+  static BucketView at(const View& view, ReadAt at, const BucketPath& path);
   // The bucket `name` inside this one; one that does not exist is empty.
   BucketView child(Bytes name) const;
 

@@ -1,7 +1,7 @@
 // Random operations for fast-check. Few names and keys, so that operations meet.
 
 import fc, { type Arbitrary } from 'fast-check'
-import type { Bytes } from '../../lib/index.ts'
+import type { Bytes, RangeOptions } from '../../lib/index.ts'
 import type { Operation } from '../support/operations.ts'
 
 const names = ['a', 'b', 'c', 'd'] as const
@@ -49,3 +49,17 @@ export const operations: Arbitrary<Operation> = fc.oneof(
     arbitrary: fc.record({ kind: fc.constant('setSequence'), path: paths, sequence: sequences }),
   },
 )
+
+const bound = fc.option(keys, { nil: undefined })
+export const rangeOptions: Arbitrary<RangeOptions> = fc.record({
+  gte: bound,
+  gt: fc.option(keys, { nil: undefined, freq: 2 }),
+  lte: bound,
+  lt: fc.option(keys, { nil: undefined, freq: 2 }),
+  prefix: fc.option(fc.constantFrom<Bytes>('', 'k', 'key-1', Buffer.from([255])), {
+    nil: undefined,
+    freq: 3,
+  }),
+  reverse: fc.boolean(),
+  limit: fc.option(fc.nat(60), { nil: undefined }),
+})

@@ -2,7 +2,7 @@
 
 import fc, { type Arbitrary, type AsyncCommand } from 'fast-check'
 import { expect } from 'vitest'
-import type { Bytes, RangeOptions, Snapshot } from '../../lib/index.ts'
+import type { Snapshot } from '../../lib/index.ts'
 import { hashOf, fromText, type Model } from '../support/model.ts'
 import {
   bucketAt,
@@ -15,7 +15,7 @@ import {
 import type { TestDatabase } from '../support/with-database.ts'
 import { applyTo, applyToModel, describeOperation } from '../support/operations.ts'
 import type { Operation } from '../support/operations.ts'
-import { keys, operations, paths, values } from './arbitraries.ts'
+import { keys, operations, paths, rangeOptions, values } from './arbitraries.ts'
 
 /** What is open over the database, with what it has to show. */
 export interface Expected {
@@ -149,20 +149,6 @@ const update = fc
       ),
   )
 
-const bound = fc.option(keys, { nil: undefined })
-const rangeOptions: Arbitrary<RangeOptions> = fc.record({
-  gte: bound,
-  gt: fc.option(keys, { nil: undefined, freq: 2 }),
-  lte: bound,
-  lt: fc.option(keys, { nil: undefined, freq: 2 }),
-  prefix: fc.option(fc.constantFrom<Bytes>('', 'k', 'key-1', Buffer.from([255])), {
-    nil: undefined,
-    freq: 3,
-  }),
-  reverse: fc.boolean(),
-  limit: fc.option(fc.nat(60), { nil: undefined }),
-})
-
 const asPairs = (entries: Iterable<[Buffer, Buffer]>): string[] =>
   Array.from(entries, ([key, value]) => `${key.toString('latin1')}=${value.toString('latin1')}`)
 const pairsOf = (entries: Iterable<[string, Buffer]>): string[] =>
@@ -236,6 +222,28 @@ const goOnIterating = fc.tuple(fc.nat(openMax - 1), fc.constantFrom(1, 5, Infini
     }),
 )
 
+const iterateAndWrite = fc
+  .record({
+    path: paths,
+    options: rangeOptions,
+    each: fc.array(operations, { minLength: 1, maxLength: 4 }),
+  })
+  .map(
+    ({ path, options, each }) =>
+      new Step(
+        `iterate over ${path.join('/')} with ${each.map(describeOperation).join('; ')}`,
+        (expected, real) => {
+          const wanted = pairsOf(expected.model.find(path)?.range(options) ?? [])
+          const seen: string[] = []
+          for (const entry of bucketAt(real.db, path).range(options)) {
+            operate(expected, real, each[seen.length % each.length]!)
+            seen.push(...asPairs([entry]))
+          }
+          expect(seen).toEqual(wanted)
+        },
+      ),
+  )
+
 const maintain = fc.constantFrom(
   new Step('checkpoint', (_, { db }) => db.checkpoint()),
   new Step('flush', (_, { db }) => db.flush()),
@@ -296,6 +304,7 @@ export const commands: Arbitrary<Command>[] = [
   compareSnapshot,
   openIterator,
   goOnIterating,
+  iterateAndWrite,
   ...repeat(3, maintain),
   ...repeat(2, defrag),
 ]

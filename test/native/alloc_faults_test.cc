@@ -172,13 +172,37 @@ TEST("a put that finds no memory leaves no bucket behind that the journal lacks"
   }
 }
 
+// Proving takes allocations for each operation, applying takes few.
+TEST("an update that deletes a bucket is not proven again at its commit") {
+  const EngineScope outside(false);
+  SimFileSystem disk(1);
+  const auto listener = std::make_shared<Acknowledgements>();
+  auto store = Store::open(disk, kSessionPath, session_options(), listener);
+  Update update(store);
+  BucketRef kept;
+  kept.path = {"b"};
+  BucketRef deleted;
+  deleted.path = {"c"};
+  update.put(deleted, "k", "v");
+  update.delete_bucket(deleted);
+  for (int n = 0; n < 5000; n++) update.put(kept, "key " + std::to_string(n), "value");
+  allocation_fault().arm(~uint64_t{0}, false);
+  {
+    const EngineScope scope(true);
+    EXPECT_TRUE(update.commit().has_value());
+  }
+  allocation_fault().armed = false;
+  EXPECT_TRUE(allocation_fault().counted < 1000);
+  close_session_store(store);
+}
+
 TEST("an operation that found no memory is not half in its transaction") {
   const EngineScope outside(false);
   for (uint64_t n = 1;; n++) {
     SimFileSystem disk(1);
     const auto listener = std::make_shared<Acknowledgements>();
     auto store = Store::open(disk, kSessionPath, session_options(), listener);
-    Update update(store, false);
+    Update update(store);
     BucketRef ref;
     ref.path = {"b"};
     allocation_fault().arm(n, false);

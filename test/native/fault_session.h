@@ -127,7 +127,7 @@ class Session {
       put_into(to, bucket + "/nested/", key + "'", "2");
     };
     change(apply, [&] {
-      Update update(store_, true);
+      Update update(store_);
       update.put(ref, key, "0");
       if (update.resolve(ref).get(key) != Bytes("0")) throw Error(ErrorCode::ERR_INTERNAL);
       update.put(ref, key, "1");

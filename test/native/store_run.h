@@ -339,7 +339,7 @@ class StoreRun {
   void transaction(const std::string& name, bool deletes,
                    const std::map<std::string, std::string>& values) {
     start();
-    Update update(store_, false);
+    Update update(store_);
     BucketRef ref;
     ref.path = {name};
     if (deletes && update.resolve(ref).exists()) {

@@ -16,6 +16,7 @@ export interface PlantedBug {
 const powerCut = { native: 'whatever a power cut' }
 const failingCall = { native: 'every call that fails' }
 const hostileFile = { native: 'hostile files' }
+const sideBySide = { vitest: 'test/model/transactions.test.ts' }
 
 export const plantedBugs: readonly PlantedBug[] = [
   {
@@ -449,5 +450,41 @@ export const plantedBugs: readonly PlantedBug[] = [
     find: 'newest.txid = TxId{value(source.txid) + 1};',
     replace: 'newest.txid = source.txid;',
     caughtBy: { native: 'a leftover journal of a source without a mark' },
+  },
+  {
+    name: 'forgets what an iterator that was left has read',
+    file: 'native/core/update.cc',
+    find: `    if (const auto read = range->so_far()) reads_.range(range->path, *read);
+`,
+    replace: '',
+    caughtBy: sideBySide,
+  },
+  {
+    name: 'shows an iteration what its transaction writes later',
+    file: 'native/core/update.cc',
+    find: 'return BucketView::at(view_, {seq_, range.read.own}, range.path);',
+    replace: 'return BucketView::at(view_, seq_, range.path);',
+    caughtBy: sideBySide,
+  },
+  {
+    name: 'replaces versions that an iteration over a transaction sees',
+    file: 'native/core/update.cc',
+    find: 'writer.apply(op, own_seq_, pinned_, false, changed)',
+    replace: 'writer.apply(op, own_seq_, 0, false, changed)',
+    caughtBy: sideBySide,
+  },
+  {
+    name: 'believes that a bucket which a put made is all its own',
+    file: 'native/core/read_set.cc',
+    find: 'if (newest != nullptr && table_ == nullptr) hides_ = true;',
+    replace: 'if (newest != nullptr && (created_ || table_ == nullptr)) hides_ = true;',
+    caughtBy: sideBySide,
+  },
+  {
+    name: 'commits operations that do not apply any more',
+    file: 'native/core/update.cc',
+    find: '(!may_contradict() || still_applies())',
+    replace: '(true || still_applies())',
+    caughtBy: sideBySide,
   },
 ]

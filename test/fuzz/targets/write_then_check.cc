@@ -270,7 +270,7 @@ class Writing {
 
   // Deletes a bucket, maybe, and puts some keys where it was.
   void transaction() {
-    Update update(store_, false);
+    Update update(store_);
     BucketRef ref;
     ref.path = path();
     Content after = is_sound_ ? model_ : Content{};

@@ -5,6 +5,7 @@
 import { mkdir, realpath } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
 import { HotboltError, toHotboltError } from '../errors.ts'
+import { messageOf } from './backup-error.ts'
 import { resolveRestoreBackupOptions } from './backup-options.ts'
 import type {
   ResolvedRestoreBackupOptions,
@@ -51,7 +52,7 @@ export async function restoreBackup(
     throwIfAborted(meter.signal, what)
     await session.commit()
   } catch (error) {
-    throw await abort(session, toHotboltError(meter.outcome(error, what)))
+    throw await abort(session, meter.outcome(error, what, toHotboltError))
   }
   const { tables } = manifest
   return { name, tables: tables.length, sizeBytes: sizeOf(tables), durationMs: meter.elapsedMs }
@@ -166,13 +167,13 @@ async function fetchTable(
 }
 
 /** Gives the error to throw; the one that made it fail matters more than one of cleaning up. */
-async function abort(session: RestoreSession, error: HotboltError): Promise<HotboltError> {
+async function abort(session: RestoreSession, error: unknown): Promise<unknown> {
   try {
     await session.abort()
     return error
   } catch (second) {
-    const { message } = toHotboltError(second)
-    const both = `${error.message}; and what was made could not be removed: ${message}`
-    return new HotboltError(error.code, both, { cause: error })
+    const { code, message } = toHotboltError(error)
+    const both = `${message}; and what was made could not be removed: ${messageOf(second)}`
+    return new HotboltError(code, both, { cause: error })
   }
 }

@@ -93,8 +93,13 @@ export interface TableReport {
   readonly freezeMs: number
   readonly copyMs: number
   readonly unfreezeMs: number
-  /** 'ignored': the source answered with one of `ignoreErrors`, and nothing was left. */
-  readonly unfreeze: 'released' | 'ignored' | 'failed'
+  /**
+   * 'ignored': the source answered with one of `ignoreErrors`, and nothing was left. 'refused': it
+   * answered with another error, which is a warning, and nothing was left. 'failed': a leftover.
+   */
+  readonly unfreeze: 'released' | 'ignored' | 'refused' | 'failed'
+  /** The source's number of the error that the release ended with. */
+  readonly unfreezeError?: number
 }
 
 export interface CleanFreezesOptions {

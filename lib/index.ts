@@ -70,6 +70,9 @@ export { deleteBackup } from './backup/delete.ts'
 export { directoryTarget } from './backup/directory-target.ts'
 export { filesDestination } from './backup/restore-files.ts'
 export { pruneBackups } from './backup/retention.ts'
+export { readJournal, type Journal } from './maintenance/journal.ts'
+export { recoverDatabase } from './maintenance/recover.ts'
+export type { RecoverReport, SkippedOperation } from './maintenance/recover.ts'
 export { readBackup, type ReadBackupOptions } from './backup/read-backup.ts'
 export { verifyBackup } from './backup/verify.ts'
 
@@ -89,6 +92,7 @@ export type {
   NameOptions,
   OpenOptions,
   RangeOptions,
+  RecoverOptions,
   StoreBackupOptions,
   StoreBackupProgress,
   SyncMode,
@@ -129,6 +133,7 @@ export type {
 } from './backup/freeze-source.ts'
 export type { Manifest, ManifestFile, ManifestTable } from './backup/manifest.ts'
 export type { Target, TargetBody, TargetObject } from './backup/target.ts'
+export type { JournalOperation, JournalSegment } from './native.ts'
 export type { Bytes } from './rules.ts'
 export type { Catalog, CatalogStats, CatalogStore } from './catalog/catalog.ts'
 export type {

@@ -55,8 +55,8 @@ export const rule: Readonly<Record<RuleName, Rule>> = {
   },
   bytes: { expected: 'a string or a Uint8Array', accepts: isBytes },
   text: {
-    expected: 'a non-empty string without NUL',
-    accepts: (value) => typeof value === 'string' && value !== '' && !value.includes('\0'),
+    expected: 'a non-empty string without NUL and lone surrogates',
+    accepts: (value) => typeof value === 'string' && value !== '' && !/[\0\p{Cs}]/u.test(value),
   },
   callback: { expected: 'a function', accepts: (value) => typeof value === 'function' },
   signal: { expected: 'an AbortSignal', accepts: (value) => value instanceof AbortSignal },

@@ -5,6 +5,7 @@
 import { mkdir, realpath } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
 import { HotboltError, toHotboltError } from '../errors.ts'
+import { syncDirectory } from '../paths.ts'
 import { messageOf } from './backup-error.ts'
 import { resolveRestoreBackupOptions } from './backup-options.ts'
 import type {
@@ -14,7 +15,7 @@ import type {
 } from './backup-options.ts'
 import { cancelled, throwIfAborted } from './cancellation.ts'
 import { targetFrom } from './directory-target.ts'
-import { directoryMode, isInside, realPlace, syncDirectory } from './files.ts'
+import { directoryMode, isInside, realPlace } from './files.ts'
 import type { RestoreDestination, RestoreSession } from './freeze-source.ts'
 import { manifestKey, readManifest, tablePrefix } from './manifest.ts'
 import type { Manifest, ManifestTable } from './manifest.ts'

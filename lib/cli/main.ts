@@ -24,11 +24,23 @@ import { get } from './commands/get.ts'
 import { info } from './commands/info.ts'
 import { keys } from './commands/keys.ts'
 import { put } from './commands/put.ts'
+import { recover } from './commands/recover.ts'
 import { stats } from './commands/stats.ts'
 import { describeFailure, exitCodeOf } from './failure.ts'
 import { createOutput, endQuietlyOnBrokenPipe } from './output.ts'
 
-const commands: readonly Command[] = [info, stats, check, buckets, keys, get, put, remove, defrag]
+const commands: readonly Command[] = [
+  info,
+  stats,
+  check,
+  buckets,
+  keys,
+  get,
+  put,
+  remove,
+  defrag,
+  recover,
+]
 const groups: readonly CommandGroup[] = [backup]
 
 const exitCodeHelp = `Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 done with warnings,

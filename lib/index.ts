@@ -19,10 +19,10 @@ import { StoreMaintainer } from './maintenance/store-maintainer.ts'
 import type { OpenOptions } from './options.ts'
 
 /**
- * Opens the database at `path`, or makes it. One process, and one handle in it, can have a file
+ * Opens the database at `path` (or a file: URL), or makes it. One process, and one handle in it, can have a file
  * open for writing: others get ERR_LOCKED after `lockTimeoutMs`.
  */
-export function open(path: string, options?: OpenOptions): Promise<Database> {
+export function open(path: string | URL, options?: OpenOptions): Promise<Database> {
   return openDatabase(path, options, (store) => new StoreMaintainer(store))
 }
 
@@ -49,7 +49,7 @@ export async function cleanFreezes(
 
 export interface RestoreOptions extends RestoreBackupOptions {
   /** A path: what the backup is of, a catalog, a store or files, is put there. */
-  readonly into: string | RestoreDestination
+  readonly into: string | URL | RestoreDestination
 }
 
 /**

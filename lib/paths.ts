@@ -10,7 +10,7 @@ import { invalid, rule } from './rules.ts'
 /** The absolute path of what was given as a path or a file: URL; `name` is the argument's. */
 export function pathOf(given: unknown, name: string): string {
   const path = given instanceof URL ? pathOfUrl(given, name) : given
-  if (typeof path !== 'string') throw invalid(name, 'a path or a file: URL', given)
+  if (typeof path !== 'string') throw invalid(name, rule.path.expected, given)
   if (!rule.text.accepts(path)) throw invalid(name, rule.text.expected, path)
   return resolve(path)
 }
@@ -23,6 +23,10 @@ function pathOfUrl(url: URL, name: string): string {
     throw new HotboltError('ERR_INVALID_ARGUMENT', message, { cause })
   }
 }
+
+/** Whether it is meant to be a path; whether it is one, pathOf() says. */
+export const isPath = (given: unknown): given is string | URL =>
+  typeof given === 'string' || given instanceof URL
 
 /** Names that were made, changed or removed in the directory survive a power cut. */
 export async function syncDirectory(path: string): Promise<void> {

@@ -19,8 +19,9 @@ import { StoreMaintainer } from './maintenance/store-maintainer.ts'
 import type { OpenOptions } from './options.ts'
 
 /**
- * Opens the database at `path` (or a file: URL), or makes it. One process, and one handle in it, can have a file
- * open for writing: others get ERR_LOCKED after `lockTimeoutMs`.
+ * Opens the database at `path`, or makes it where there is nothing or an empty file. One process,
+ * and one handle in it, can have a file open for writing: others get ERR_LOCKED after
+ * `lockTimeoutMs`.
  */
 export function open(path: string | URL, options?: OpenOptions): Promise<Database> {
   return openDatabase(path, options, (store) => new StoreMaintainer(store))

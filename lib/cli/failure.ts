@@ -2,7 +2,8 @@
 //
 // A command that fails while a database is open for writing may fail twice: closing the database
 // fails as well, for the same reason as a rule. `await using` then throws a SuppressedError, whose
-// own message says nothing: both errors are told, the first one first, and it decides the exit code.
+// own message says nothing: both errors are told, the first one first, which decides the exit
+// code.
 
 import { HotboltError } from '../index.ts'
 import { exitCodes, UsageError } from './command.ts'

@@ -13,7 +13,7 @@ const batchOperations = 1000
 export class Journal {
   /** Of the database, absolute. */
   readonly path: string
-  /** 'leftover': open() merges it. 'stale': another program has written since; open() refuses it. */
+  /** 'leftover': open() merges it. 'stale': another program has written since; it is refused. */
   readonly state: 'none' | 'leftover' | 'stale'
   readonly segments: readonly JournalSegment[]
   /**

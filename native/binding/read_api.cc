@@ -55,7 +55,11 @@ napi_value bucket(napi_env env, napi_callback_info info) {
       handle->ref.path = get_handle<BucketHandle>(env, parent).ref.path;
     BytesArgument bytes(env, name, "name");
     if (bytes.bytes().empty()) throw Error(ErrorCode::ERR_KEY_REQUIRED);
-    if (bytes.bytes().size() > kNameSizeMax) throw Error(ErrorCode::ERR_KEY_TOO_LARGE);
+    if (bytes.bytes().size() > kNameSizeMax) {
+      throw Error(ErrorCode::ERR_KEY_TOO_LARGE,
+                  "a bucket name of " + std::to_string(bytes.bytes().size()) +
+                      " bytes is longer than " + std::to_string(kNameSizeMax));
+    }
     if (handle->ref.path.size() == kDepthMax)
       throw_argument("at most 254 buckets inside each other");
     handle->ref.path.emplace_back(bytes.bytes());

@@ -16,8 +16,8 @@ import { inDirectory } from '../support/with-database.ts'
 const script = join(repositoryRoot, 'dist/lib/cli/main.js')
 
 /** What `await using` throws when the block and the disposals, the innermost first, fail. */
-async function failingTwice(first: unknown, ...disposals: readonly unknown[]): Promise<unknown> {
-  const [last, ...earlier] = disposals.toReversed()
+async function failingTwice(first: Error, ...disposals: readonly Error[]): Promise<unknown> {
+  const [last = first, ...earlier] = disposals.toReversed()
   try {
     await using _ = { [Symbol.asyncDispose]: () => Promise.reject(last) }
     throw earlier.length === 0 ? first : await failingTwice(first, ...earlier.toReversed())
@@ -33,7 +33,7 @@ test('both failures are told, the first one first', async () => {
   expect(describeFailure(await failingTwice(full, poisoned))).toBe(
     'hotbolt: no space is left (ERR_NO_SPACE)\nhotbolt: an earlier write failed (ERR_POISONED)\n',
   )
-  expect(describeFailure(await failingTwice(new Error('one'), poisoned, 'three'))).toBe(
+  expect(describeFailure(await failingTwice(new Error('one'), poisoned, new Error('three')))).toBe(
     'hotbolt: one\nhotbolt: an earlier write failed (ERR_POISONED)\nhotbolt: three\n',
   )
   expect(describeFailure(await failingTwice(full, full))).toMatch(/^hotbolt: no space.*\n$/)

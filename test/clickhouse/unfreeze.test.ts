@@ -171,7 +171,7 @@ describeIf('chdb', 'freezes of a real ClickHouse', () => {
     await server.run('DROP TABLE d.t SYNC')
   })
 
-  test('an UNFREEZE that is refused is a warning with its number, or listed as ignored', async () => {
+  test('an UNFREEZE that is refused is a warning with its number, or is ignored', async () => {
     const tables = ['d.t1', 'd.t2']
     for (const table of tables) await make(table)
     const refuse = fail('Code: 999. Coordination::Exception: Session expired', {})

@@ -285,7 +285,7 @@ for (const what of ['a file', 'the manifest'] as const) {
 }
 
 test(
-  'an onProgress callback that throws ends the backup with its error; after its completion that is a warning',
+  'an onProgress that throws ends the backup with its error; afterwards it is a warning',
   withBackups(async (place) => {
     for (const phase of ['listing', 'copying', 'publishing', 'unfreezing', 'done']) {
       place.objects.clear()

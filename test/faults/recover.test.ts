@@ -1,5 +1,5 @@
-// What becomes of the writes of a program that did not close its database: they are merged, or, when
-// another program has written to the file first, listed, and put on top when that is asked for.
+// What becomes of the writes of a program that did not close its database: they are merged, or,
+// when another program has written to the file first, listed, and put on top when that is wanted.
 
 import { mkdir, readdir, readFile, rename } from 'node:fs/promises'
 import { basename, join } from 'node:path'

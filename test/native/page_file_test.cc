@@ -127,7 +127,7 @@ TEST("making a database of an empty file may be cut or fail at every call, and i
   uint64_t calls = 0;
   for (uint64_t n = 1; calls == 0 || n <= calls; n++) {
     for (const bool is_cut : {true, false}) {
-      SimFileSystem files(n);
+      SimFileSystem files(n + 1000);  // other random names than after it
       files.put_file(path, "");
       std::unique_ptr<SimFileSystem> after;
       if (is_cut) {

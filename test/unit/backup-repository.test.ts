@@ -495,7 +495,7 @@ describe('restoring', () => {
       }
       const thrown = restoreBackup(destination, { target, name: 'one', onProgress })
       await expect(thrown).rejects.toBe(reason)
-      const later = (): Promise<void> => Promise.reject(reason)
+      const later = (): unknown => Promise.reject(reason)
       const rejected = restoreBackup(destination, { target, name: 'one', onProgress: later })
       await expect(rejected).rejects.toBe(reason)
       expect(await readdir(directory)).toEqual([])

@@ -29,8 +29,8 @@ import { inDirectory, openFilesIn, verifyFile, withDatabase } from '../support/w
 test('a file: URL is accepted everywhere a path is', () =>
   inDirectory(async (directory) => {
     // Characters that a URL has to encode.
-    const url = (name: string): URL => pathToFileURL(join(directory, `ü ${name} %41#?`))
-    const path = (name: string): string => join(directory, `ü ${name} %41#?`)
+    const url = (name: string): URL => pathToFileURL(join(directory, `\u00fc ${name} %41#?`))
+    const path = (name: string): string => join(directory, `\u00fc ${name} %41#?`)
     const db = await open(url('db'))
     expect(db.path).toBe(path('db'))
     await db.bucket('b').put('k', 'v')
@@ -89,7 +89,7 @@ const calls: Readonly<Record<string, (path: never) => unknown>> = {
     const verbs = { listTables: reached, freeze: reached, unfreeze: reached, isFrozen: reached }
     const source = { kind: 'test', id: 'test', ...verbs }
     const target = { location: 'none', put: reached, get: reached, list: reached, delete: reached }
-    await createBackup(source, { target: target as never, stateDirectory })
+    await createBackup(source, { target, stateDirectory })
   },
 }
 

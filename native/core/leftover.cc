@@ -18,6 +18,14 @@ std::optional<Seq> covered_by(const PageFile& file, const JournalSegment& segmen
   return {};
 }
 
+// Of the transactions after `after`.
+void read_transactions(FileSystem& files, Leftover& leftover, Seq after) {
+  leftover.transactions.clear();
+  read_journal(files, leftover.segments, after, kSeqMax, [&](Seq seq, Bytes body) {
+    leftover.transactions.push_back({seq, std::string(body)});
+  });
+}
+
 }  // namespace
 
 Leftover read_leftover(FileSystem& files, const std::string& path, const std::string& journal_path,
@@ -33,10 +41,15 @@ Leftover read_leftover(FileSystem& files, const std::string& path, const std::st
       std::all_of(leftover.segments.begin(), leftover.segments.end(),
                   [&](const JournalSegment& segment) { return is_bound(segment, meta); });
   leftover.covered = covered ? covered : covered_by(*file, leftover.segments.front());
-  const Seq after = leftover.covered.value_or(leftover.segments.front().first_seq - 1);
-  read_journal(files, leftover.segments, after, kSeqMax, [&](Seq seq, Bytes body) {
-    leftover.transactions.push_back({seq, std::string(body)});
-  });
+  const Seq oldest = leftover.segments.front().first_seq - 1;
+  try {
+    read_transactions(files, leftover, leftover.covered.value_or(oldest));
+  } catch (const Error& error) {
+    // The file is an older copy of itself, and the journal begins later.
+    if (error.code() != ErrorCode::ERR_JOURNAL_STALE || !leftover.covered) throw;
+    leftover.is_bound = false;
+    read_transactions(files, leftover, oldest);
+  }
   return leftover;
 }
 

@@ -22,8 +22,9 @@ struct Leftover {
   std::vector<JournalSegment> segments;
   // Whether the segments belong to this state of the file: open() merges them, and refuses others.
   bool is_bound = true;
-  // Of the newest transaction that the page file holds. Nothing: it does not say so any more, and
-  // some of the transactions may be in it.
+  // Of the newest transaction that the page file holds; between it and the first of the journal
+  // some may be missing, when the file is an older copy of itself. Nothing: it does not say so any
+  // more, and some of the transactions may be in it.
   std::optional<Seq> covered;
   std::vector<LeftoverTransaction> transactions;  // newer than that; all that there are without it
 };

@@ -1,7 +1,7 @@
 // What becomes of the writes of a program that did not close its database: they are merged, or,
 // when another program has written to the file first, listed, and put on top when that is wanted.
 
-import { mkdir, readdir, readFile, rename } from 'node:fs/promises'
+import { copyFile, mkdir, readdir, readFile, rename } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { expect, test } from 'vitest'
 import { open, readJournal, recoverDatabase, type Journal } from '../../lib/index.ts'
@@ -148,6 +148,33 @@ test('hotbolt recover merges, and says what it did', () =>
     await using _ = await open(path)
     expect(await hotbolt('recover', path)).toMatchObject({ code: 5 })
     expect(await hotbolt('recover', path, '--list')).toMatchObject({ code: 5 })
+  }))
+
+test('a journal that begins after the end of an older copy of the file is listed too', () =>
+  inDirectory(async (directory) => {
+    const db = await open(join(directory, 'data.db'), { checkpointBytes: 1 << 30 })
+    await db.bucket('b').put('first', 'v')
+    await db.checkpoint()
+    const old = await copyAsCrashed(db, join(directory, 'old'))
+    for (let n = 0; n < 24; n++) {
+      await db.bucket('b').put(`large ${n}`, Buffer.alloc(1 << 20, n))
+      await db.checkpoint()
+    }
+    await db.bucket('b').put('last', 'v')
+    const crashed = await copyAsCrashed(db, join(directory, 'crashed'))
+    await db.close()
+    await copyFile(old, crashed)
+    await expectRefusal('ERR_JOURNAL_STALE', () => open(crashed))
+    const journal = await readJournal(crashed)
+    expect(journal).toMatchObject({ state: 'stale', lastSeq: 26 })
+    expect(journal.firstSeq).toBeGreaterThan((journal.coveredSeq ?? 0) + 1)
+    const report = await recoverDatabase(crashed, { applyStale: true })
+    expect(report).toMatchObject({ outcome: 'applied', transactions: journal.transactions })
+    const reader = await open(crashed, { readOnly: true })
+    expect(reader.bucket('b').has('first')).toBe(true)
+    expect(reader.bucket('b').has('last')).toBe(true)
+    await reader.close()
+    await verifyFile(crashed)
   }))
 
 describeIf('go', 'a journal that bbolt has made stale', () => {

@@ -52,6 +52,7 @@ export async function recoverDatabase(
   if (applyStale && (journal.state === 'stale' || moved !== undefined)) {
     return apply(journal, moved ?? placeFor(journal, fromSeq))
   }
+  if (moved !== undefined) throw interrupted(journal.path, moved)
   await (await openForWriting(journal.path)).close()
   const { transactions } = journal
   const operations = countOf(journal.operations())
@@ -107,6 +108,13 @@ async function apply(journal: Journal, moved: Moved): Promise<RecoverReport> {
   const kept = await move(files, moved.prefix, `${path}.applied-${time}`)
   const { transactions } = stale
   return { path, outcome: 'applied', transactions, operations, skipped, kept }
+}
+
+function interrupted(path: string, { prefix }: Moved): HotboltError {
+  const message =
+    `Putting a stale journal on top was interrupted, and left ${prefix}-journal-...: do it again` +
+    ` (hotbolt recover ${path} --apply-stale), or move these files away`
+  return new HotboltError('ERR_JOURNAL_STALE', message, { path: prefix })
 }
 
 function placeFor({ path, firstSeq }: Journal, wantedSeq = firstSeq): Moved {

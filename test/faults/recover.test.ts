@@ -246,6 +246,8 @@ describeIf('go', 'a journal that bbolt has made stale', () => {
         await rename(segment, moved[index] ?? '')
       }
       expect(await readJournal(path)).toMatchObject({ state: 'none' })
+      const reminded = await expectRefusal('ERR_JOURNAL_STALE', () => recoverDatabase(path))
+      expect(reminded.message).toContain('--apply-stale')
       const first = await recoverDatabase(path, { applyStale: true })
       expect(first).toMatchObject({ outcome: 'applied', transactions: 5, operations: 7 })
       expect(await contentOf(path)).toEqual(applied)

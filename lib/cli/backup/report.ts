@@ -54,7 +54,7 @@ function describeReleases(tables: readonly TableReport[]): readonly (readonly [s
     counts.set(what, (counts.get(what) ?? 0) + 1)
   }
   if (counts.size === 0) return []
-  return [['released', [...counts].map(([what, count]) => `${count} ${what}`).join(', ')]]
+  return [['releases', [...counts].map(([what, count]) => `${count} ${what}`).join(', ')]]
 }
 
 /** `ignored (error 60)`; '' when it went well. */

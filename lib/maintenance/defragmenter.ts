@@ -63,6 +63,7 @@ export class Defragmenter {
       this.#store.checkpointer.release()
       signal?.removeEventListener('abort', onAbort)
     }
+    if (this.#thrown !== undefined) this.#fail(this.#thrown.error) // too late
     return this.#observer.report()
   }
 

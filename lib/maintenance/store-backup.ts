@@ -61,6 +61,7 @@ export class StoreBackup {
     try {
       const result = await native.backupRun(this.#handle)
       this.#isDone = true
+      if (this.#thrown !== undefined) this.#fail(this.#thrown.error) // too late
       this.#progress()
       return this.#report(result)
     } catch (error) {

@@ -3,6 +3,7 @@
 
 import { execFileSync } from 'node:child_process'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { existsSync } from 'node:fs'
 import { link, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { basename, join, relative } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -206,11 +207,20 @@ test(
       bytesCopied: size,
       txid: expect.any(Number) as number,
       durationMs: expect.any(Number) as number,
+      warnings: [],
     })
     expect(heard).toEqual([
       { path: db.path, target, sizeBytes: size, durationMs: expect.any(Number) as number },
     ])
     expect(progress.at(-1)).toBe(size)
+    const late = join(directory, 'late.db')
+    const { warnings } = await db.backup(late, {
+      onProgress: () => {
+        if (existsSync(late)) throw new Error('of a callback')
+      },
+    })
+    expect(warnings).toEqual([expect.stringContaining('of a callback')])
+    await verifyFile(late)
     await verifyFile(target, await db.hash())
   }),
 )

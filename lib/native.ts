@@ -397,54 +397,6 @@ export interface Binding {
   transferClose(transfer: TransferHandle): void
 }
 
-type AsyncVerb = {
-  [Name in keyof Binding]: Binding[Name] extends (...given: never[]) => Promise<unknown>
-    ? Name
-    : never
-}[keyof Binding]
-
-/** All that give a promise; the type makes sure that none is left out. */
-const asyncVerbs: Readonly<Record<AsyncVerb, true>> = {
-  open: true,
-  close: true,
-  checkpoint: true,
-  check: true,
-  defragPrepare: true,
-  defragCopy: true,
-  defragCatchUp: true,
-  defragPublish: true,
-  defragClean: true,
-  defragAbort: true,
-  backupRun: true,
-  imageOfFile: true,
-  readImage: true,
-  hashImage: true,
-  readLeftover: true,
-  transferCopy: true,
-  transferHash: true,
-}
-
-/** An error of a thread is made where no JavaScript runs: it gets the stack of the call. */
-function giveStacks(verbs: Record<string, unknown>): void {
-  for (const name of Object.keys(asyncVerbs)) {
-    const verb = verbs[name] as (...given: unknown[]) => Promise<unknown>
-    const traced = (...given: unknown[]): Promise<unknown> => {
-      const call: { stack?: string } = {}
-      Error.captureStackTrace(call, traced)
-      return verb(...given).catch((error: unknown) => {
-        if (error instanceof HotboltError) error.stack = stackOf(error, call.stack ?? '')
-        throw error
-      })
-    }
-    verbs[name] = traced
-  }
-}
-
-function stackOf({ name, message }: Error, stack: string): string {
-  const frames = stack.indexOf('\n    at ')
-  return `${name}: ${message}${frames < 0 ? '' : stack.slice(frames)}`
-}
-
 function packageRoot(): string {
   let directory = dirname(fileURLToPath(import.meta.url))
   while (!existsSync(join(directory, 'package.json')) && directory !== dirname(directory)) {
@@ -471,7 +423,6 @@ function load(): Binding {
     loaded.errorCodes.every((code, index) => code === errorCodes[index])
   if (!same) throw new HotboltError('ERR_INTERNAL', `${path} belongs to another version of hotbolt`)
   loaded.setup(HotboltError)
-  giveStacks(loaded as unknown as Record<string, unknown>)
   return loaded
 }
 

@@ -2,7 +2,7 @@
 // because open() refuses it.
 
 import { realpath } from 'node:fs/promises'
-import { onDisk } from '../errors.ts'
+import { onDisk, withStackOfCall } from '../errors.ts'
 import { native } from '../native.ts'
 import type { JournalOperation, JournalSegment, LeftoverHandle, NativeLeftover } from '../native.ts'
 import { pathOf } from '../paths.ts'
@@ -59,5 +59,6 @@ export async function readJournal(path: string | URL): Promise<Journal> {
   const given = pathOf(path, 'path')
   // The journal lies beside the file, not beside a link to it.
   const absolute = await onDisk(() => realpath(given))
-  return new Journal(absolute, await native.readLeftover(absolute, absolute, undefined))
+  const reading = (): Promise<NativeLeftover> => native.readLeftover(absolute, absolute, undefined)
+  return new Journal(absolute, await withStackOfCall(reading))
 }

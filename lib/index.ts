@@ -19,10 +19,11 @@ import { StoreMaintainer } from './maintenance/store-maintainer.ts'
 import type { OpenOptions } from './options.ts'
 
 /**
- * Opens the database at `path`, or makes it. One process, and one handle in it, can have a file
- * open for writing: others get ERR_LOCKED after `lockTimeoutMs`.
+ * Opens the database at `path`, or makes it where there is nothing or an empty file. One process,
+ * and one handle in it, can have a file open for writing: others get ERR_LOCKED after
+ * `lockTimeoutMs`.
  */
-export function open(path: string, options?: OpenOptions): Promise<Database> {
+export function open(path: string | URL, options?: OpenOptions): Promise<Database> {
   return openDatabase(path, options, (store) => new StoreMaintainer(store))
 }
 
@@ -49,7 +50,7 @@ export async function cleanFreezes(
 
 export interface RestoreOptions extends RestoreBackupOptions {
   /** A path: what the backup is of, a catalog, a store or files, is put there. */
-  readonly into: string | RestoreDestination
+  readonly into: string | URL | RestoreDestination
 }
 
 /**
@@ -70,6 +71,9 @@ export { deleteBackup } from './backup/delete.ts'
 export { directoryTarget } from './backup/directory-target.ts'
 export { filesDestination } from './backup/restore-files.ts'
 export { pruneBackups } from './backup/retention.ts'
+export { readJournal, type Journal } from './maintenance/journal.ts'
+export { recoverDatabase } from './maintenance/recover.ts'
+export type { RecoverReport, SkippedOperation } from './maintenance/recover.ts'
 export { readBackup, type ReadBackupOptions } from './backup/read-backup.ts'
 export { verifyBackup } from './backup/verify.ts'
 
@@ -90,6 +94,7 @@ export type {
   NameOptions,
   OpenOptions,
   RangeOptions,
+  RecoverOptions,
   StoreBackupOptions,
   StoreBackupProgress,
   SyncMode,
@@ -130,6 +135,7 @@ export type {
 } from './backup/freeze-source.ts'
 export type { Manifest, ManifestFile, ManifestTable } from './backup/manifest.ts'
 export type { Target, TargetBody, TargetObject } from './backup/target.ts'
+export type { JournalOperation, JournalSegment } from './native.ts'
 export type { Bytes } from './rules.ts'
 export type { Catalog, CatalogStats, CatalogStore } from './catalog/catalog.ts'
 export type {

@@ -8,8 +8,7 @@
 // Backups themselves are called by names that are file names as they are.
 
 import { createHash } from 'node:crypto'
-import { HotboltError } from './errors.ts'
-import type { Rule } from './rules.ts'
+import { invalid, type Rule } from './rules.ts'
 
 const encodedLengthMax = 200
 export const nameBytesMax = 1024
@@ -26,10 +25,12 @@ export const backupName: Rule = {
 
 /** Throws ERR_INVALID_ARGUMENT unless `name` is 1 to 1,024 bytes of well-formed Unicode. */
 export function requireName(name: unknown): asserts name is string {
-  if (typeof name !== 'string' || name === '') throw invalidName('a non-empty string')
+  if (typeof name !== 'string' || name === '') throw invalid('name', 'a non-empty string', name)
   const bytes = Buffer.from(name)
-  if (bytes.length > nameBytesMax) throw invalidName(`at most ${nameBytesMax} bytes of UTF-8`)
-  if (bytes.toString() !== name) throw invalidName('well-formed Unicode')
+  if (bytes.length > nameBytesMax) {
+    throw invalid('name', `at most ${nameBytesMax} bytes of UTF-8`, name)
+  }
+  if (!name.isWellFormed()) throw invalid('name', 'well-formed Unicode', name)
 }
 
 /** The file name for `name`. Requires: requireName(). */
@@ -53,8 +54,4 @@ function encodeByte(byte: number, index: number): string {
   const character = String.fromCharCode(byte)
   if (literal.test(character) || (character === '.' && index > 0)) return character
   return `%${byte.toString(16).padStart(2, '0')}`
-}
-
-function invalidName(expected: string): HotboltError {
-  return new HotboltError('ERR_INVALID_ARGUMENT', `Expected the name to be ${expected}`)
 }

@@ -22,6 +22,7 @@ export type DefragHandle = Handle<'defrag'>
 export type BackupHandle = Handle<'backup'>
 export type ImageHandle = Handle<'image'>
 export type TransferHandle = Handle<'transfer'>
+export type LeftoverHandle = Handle<'leftover'>
 /** What reads go through: the newest state, a snapshot, or a transaction's own view. */
 export type Reader = StoreHandle | SnapshotHandle | TxHandle
 /** What writes go through: a transaction of their own, or one that is being built. */
@@ -144,6 +145,42 @@ export interface CopiedFile {
   readonly sizeBytes: number
   /** In hexadecimal. */
   readonly sha256: string
+}
+
+/** A change of one bucket. */
+export interface JournalOperation {
+  /** Of its transaction. */
+  readonly seq: number
+  readonly kind: 'put' | 'delete' | 'create-bucket' | 'delete-bucket' | 'set-sequence'
+  /** The names from the top; of a bucket that is created or deleted, those of its parent. */
+  readonly bucket: readonly Buffer[]
+  /** Or the name of a bucket; not of 'set-sequence'. */
+  readonly key?: Buffer
+  /** Of 'put'. */
+  readonly value?: Buffer
+  /** Of 'set-sequence'. */
+  readonly sequence?: bigint
+}
+
+/** A file of a journal. */
+export interface JournalSegment {
+  readonly path: string
+  readonly number: number
+  readonly firstSeq: number
+  /** 16 bytes in hexadecimal. */
+  readonly databaseId: string
+}
+
+/** What the journal beside a closed database holds. */
+export interface NativeLeftover {
+  readonly handle: LeftoverHandle
+  readonly segments: readonly JournalSegment[]
+  /** Whether open() merges it; otherwise it refuses it. */
+  readonly isBound: boolean
+  readonly coveredSeq?: number
+  readonly transactions: number
+  readonly firstSeq: number
+  readonly lastSeq: number
 }
 
 /** Bounds of a range; undefined: open. */
@@ -320,6 +357,22 @@ export interface Binding {
   hashImage(image: ImageHandle, sizeBytes: number): Promise<string>
   /** Lets the state or file go. May be called twice, and while a read runs (which rejects). */
   closeImage(image: ImageHandle): void
+
+  /**
+   * Reads the journal beside `journalPath` into memory, under the shared lock of the database at
+   * `path`; `coveredSeq` says what that holds, if it is known better than by the file.
+   */
+  readLeftover(
+    path: string,
+    journalPath: string,
+    coveredSeq: number | undefined,
+  ): Promise<NativeLeftover>
+  /** The next ones, at most `limit`; `fromStart`: the first. */
+  leftoverOperations(
+    leftover: LeftoverHandle,
+    fromStart: boolean,
+    limit: number,
+  ): readonly JournalOperation[]
 
   // Moving and hashing whole files, on a thread of its own for each handle; one call at a time.
   /** bytesPerSecond 0: no limit. */

@@ -167,6 +167,16 @@ export interface StoreBackupProgress {
   readonly elapsedMs: number
 }
 
+export interface RecoverOptions {
+  /**
+   * Does the operations of a stale journal on top of what the database holds now, as one
+   * transaction. What another program has written since to the same keys is overwritten.
+   */
+  readonly applyStale?: boolean | undefined
+  /** Of a stale journal: leaves out the transactions before this sequence number. */
+  readonly fromSeq?: number | undefined
+}
+
 export interface BackupStreamOptions {
   /** Built beside the database first, which takes its room there. Default: false. */
   readonly compact?: boolean | undefined
@@ -225,6 +235,11 @@ const storeBackupRules: Rules<StoreBackupOptions> = {
   onProgress: rule.callback,
 }
 
+const recoverRules: Rules<RecoverOptions> = {
+  applyStale: rule.boolean,
+  fromSeq: rule.positiveInteger,
+}
+
 const openDefaults: Defaults<OpenOptions, Exclude<keyof OpenOptions, 'pageSize'>> = {
   readOnly: false,
   create: true,
@@ -279,6 +294,10 @@ export const resolveCloseOptions = (given?: CloseOptions): ResolvedCloseOptions 
   withDefaults(closeDefaults, checked(closeRules, given))
 export const resolveDefragOptions = (given?: InternalDefragOptions): ResolvedDefragOptions =>
   withDefaults(defragDefaults, checked(defragRules, given))
+export const resolveRecoverOptions = (
+  given?: RecoverOptions,
+): Resolved<RecoverOptions, 'applyStale'> =>
+  withDefaults({ applyStale: false }, checked(recoverRules, given))
 export const resolveBackupStreamOptions = (
   given?: BackupStreamOptions,
 ): ResolvedBackupStreamOptions =>

@@ -36,6 +36,7 @@ type RuleName =
   | 'fraction'
   | 'bytes'
   | 'text'
+  | 'path'
   | 'callback'
   | 'signal'
 
@@ -55,8 +56,13 @@ export const rule: Readonly<Record<RuleName, Rule>> = {
   },
   bytes: { expected: 'a string or a Uint8Array', accepts: isBytes },
   text: {
-    expected: 'a non-empty string without NUL',
-    accepts: (value) => typeof value === 'string' && value !== '' && !value.includes('\0'),
+    expected: 'a non-empty string without NUL and lone surrogates',
+    accepts: (value) =>
+      typeof value === 'string' && value !== '' && !value.includes('\0') && value.isWellFormed(),
+  },
+  path: {
+    expected: 'a path or a file: URL',
+    accepts: (value) => value instanceof URL || rule.text.accepts(value),
   },
   callback: { expected: 'a function', accepts: (value) => typeof value === 'function' },
   signal: { expected: 'an AbortSignal', accepts: (value) => value instanceof AbortSignal },
@@ -81,9 +87,10 @@ export type Defaults<Options, Names extends keyof Options> = {
 export type Resolved<Options, Names extends keyof Options> = Omit<Options, Names> &
   Defaults<Options, Names>
 
+/** Text that is not well-formed has no UTF-8: two different keys would become one. */
 function isBytes(value: unknown): value is Bytes {
   // Not instanceof, which a proxy and an heir without memory would pass.
-  return typeof value === 'string' || types.isUint8Array(value)
+  return typeof value === 'string' ? value.isWellFormed() : types.isUint8Array(value)
 }
 
 export function checked<Options extends object>(
@@ -129,6 +136,7 @@ export function invalid(name: string, expected: string, value: unknown): Hotbolt
 function describe(value: unknown): string {
   switch (typeof value) {
     case 'string':
+      if (!value.isWellFormed()) return 'a string with a lone surrogate'
       return `${JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}...` : value)} (string)`
     case 'number':
     case 'bigint':

@@ -4,6 +4,7 @@
 import { rm } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import { HotboltError, toHotboltError } from '../errors.ts'
+import { pathOf } from '../paths.ts'
 import { invalid } from '../rules.ts'
 import { deleteObjects, hasManifest, hasObjects } from './backup-objects.ts'
 import type { Clock } from './clock.ts'
@@ -31,8 +32,11 @@ export interface Claim {
 }
 
 /** ERR_INVALID_ARGUMENT when neither the options nor the target say where. */
-export function stateDirectoryOf(given: string | undefined, target: Target | undefined): string {
-  const directory = given ?? target?.stateDirectory
+export function stateDirectoryOf(
+  given: string | URL | undefined,
+  target: Target | undefined,
+): string {
+  const directory = given === undefined ? target?.stateDirectory : pathOf(given, 'stateDirectory')
   if (directory !== undefined) return directory
   const expected = 'given, because the target has no place for records of freezes'
   throw invalid('stateDirectory', expected, undefined)

@@ -1,5 +1,6 @@
 // What a backup tells while it runs: phases, progress, warnings, and a line for each table.
 
+import { tell } from '../callbacks.ts'
 import { publish } from '../channels.ts'
 import { toHotboltError } from '../errors.ts'
 import type { BackupProgress, TableReport } from './backup-options.ts'
@@ -99,17 +100,14 @@ export class BackupObserver {
 
   #tell(): void {
     this.#dirty = false
-    try {
-      this.#onProgress?.({
-        phase: this.#phase,
-        tablesTotal: this.tablesTotal,
-        tablesCopied: this.#tablesCopied,
-        frozen: this.#frozen(),
-        bytesCopied: this.#bytesCopied,
-        elapsedMs: this.elapsedMs,
-      })
-    } catch (error) {
-      this.#onError(error)
+    const progress: BackupProgress = {
+      phase: this.#phase,
+      tablesTotal: this.tablesTotal,
+      tablesCopied: this.#tablesCopied,
+      frozen: this.#frozen(),
+      bytesCopied: this.#bytesCopied,
+      elapsedMs: this.elapsedMs,
     }
+    tell(this.#onProgress, progress, this.#onError)
   }
 }

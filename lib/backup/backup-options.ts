@@ -27,7 +27,7 @@ export interface TableFilter {
 
 export interface CreateBackupOptions extends TableFilter {
   /** A directory, which is made if it does not exist, or another kind of target. */
-  readonly target: string | Target
+  readonly target: string | URL | Target
   /** Letters, digits, '.', '_', '-', not beginning with '.'; the time in UTC. */
   readonly name?: string | undefined
   /** Tables that are frozen and copied at a time; 4. */
@@ -50,7 +50,7 @@ export interface CreateBackupOptions extends TableFilter {
    */
   readonly unfreezeTimeoutMs?: number | undefined
   /** Where freezes are recorded; a directory target has a place of its own. */
-  readonly stateDirectory?: string | undefined
+  readonly stateDirectory?: string | URL | undefined
   /** Limit of the copies' speed, all together; 0: none. */
   readonly bytesPerSecond?: number | undefined
   /** Cancels until the manifest is written. Freezes are released all the same. */
@@ -93,13 +93,18 @@ export interface TableReport {
   readonly freezeMs: number
   readonly copyMs: number
   readonly unfreezeMs: number
-  /** 'ignored': the source answered with one of `ignoreErrors`, and nothing was left. */
-  readonly unfreeze: 'released' | 'ignored' | 'failed'
+  /**
+   * 'ignored': the source answered with one of `ignoreErrors`, and nothing was left. 'refused': it
+   * answered with another error, which is a warning, and nothing was left. 'failed': a leftover.
+   */
+  readonly unfreeze: 'released' | 'ignored' | 'refused' | 'failed'
+  /** The source's number of the error that the release ended with. */
+  readonly unfreezeError?: number
 }
 
 export interface CleanFreezesOptions {
-  readonly target?: string | Target | undefined
-  readonly stateDirectory?: string | undefined
+  readonly target?: string | URL | Target | undefined
+  readonly stateDirectory?: string | URL | undefined
   readonly ignoreErrors?: readonly number[] | undefined
   readonly unfreezeConcurrency?: number | undefined
   readonly unfreezeTimeoutMs?: number | undefined
@@ -121,7 +126,7 @@ export interface CleanReport {
 export type VerifyDepth = 'quick' | 'full' | 'deep'
 
 export interface VerifyBackupOptions {
-  readonly target: string | Target
+  readonly target: string | URL | Target
   readonly name: string
   /**
    * 'quick': manifest, set of files, sizes; 'full': and every byte (default); 'deep': and every
@@ -172,7 +177,7 @@ export interface BackupSummary {
 }
 
 export interface RestoreBackupOptions extends TableFilter {
-  readonly target: string | Target
+  readonly target: string | URL | Target
   readonly name: string
   /** Takes the place of what is there; otherwise ERR_EXISTS. */
   readonly overwrite?: boolean | undefined
@@ -190,13 +195,13 @@ export interface RestoreReport {
 }
 
 export interface DeleteBackupOptions {
-  readonly target: string | Target
+  readonly target: string | URL | Target
   readonly name: string
 }
 
 /** What is kept; a backup that a kept one depends on is kept too. */
 export interface PruneBackupsOptions {
-  readonly target: string | Target
+  readonly target: string | URL | Target
   /** The newest so many; and of each of the last so many days, weeks, months (UTC) the newest. */
   readonly keepLast?: number | undefined
   readonly keepDaily?: number | undefined
@@ -211,10 +216,10 @@ export interface PruneReport {
   readonly deleted: readonly string[]
 }
 
-const target: Rule = {
+export const targetRule: Rule = {
   expected: 'a path or a target',
   accepts: (value) =>
-    rule.text.accepts(value) ||
+    rule.path.accepts(value) ||
     (typeof value === 'object' &&
       value !== null &&
       ['put', 'get', 'list', 'delete'].every(
@@ -231,7 +236,7 @@ const numbers = listOf('an array of integers', Number.isInteger)
 const filterRules: Rules<TableFilter> = { include: texts, exclude: texts }
 const createRules: Rules<CreateBackupOptions> = {
   ...filterRules,
-  target,
+  target: targetRule,
   name: backupName,
   tableConcurrency: rule.positiveInteger,
   unfreezeConcurrency: rule.positiveInteger,
@@ -241,21 +246,21 @@ const createRules: Rules<CreateBackupOptions> = {
   diffFrom: backupName,
   ignoreErrors: numbers,
   unfreezeTimeoutMs: milliseconds(1),
-  stateDirectory: rule.text,
+  stateDirectory: rule.path,
   bytesPerSecond: rule.nonNegativeInteger,
   signal: rule.signal,
   onProgress: rule.callback,
 }
 const cleanRules: Rules<CleanFreezesOptions> = {
-  target,
-  stateDirectory: rule.text,
+  target: targetRule,
+  stateDirectory: rule.path,
   ignoreErrors: numbers,
   unfreezeConcurrency: rule.positiveInteger,
   unfreezeTimeoutMs: milliseconds(1),
   dryRun: rule.boolean,
 }
 const verifyRules: Rules<VerifyBackupOptions> = {
-  target,
+  target: targetRule,
   name: backupName,
   depth: oneOf('quick', 'full', 'deep'),
   concurrency: rule.positiveInteger,
@@ -264,7 +269,7 @@ const verifyRules: Rules<VerifyBackupOptions> = {
 }
 const restoreRules: Rules<RestoreBackupOptions> = {
   ...filterRules,
-  target,
+  target: targetRule,
   name: backupName,
   overwrite: rule.boolean,
   tableConcurrency: rule.positiveInteger,
@@ -272,9 +277,9 @@ const restoreRules: Rules<RestoreBackupOptions> = {
   signal: rule.signal,
   onProgress: rule.callback,
 }
-const deleteRules: Rules<DeleteBackupOptions> = { target, name: backupName }
+const deleteRules: Rules<DeleteBackupOptions> = { target: targetRule, name: backupName }
 const pruneRules: Rules<PruneBackupsOptions> = {
-  target,
+  target: targetRule,
   keepLast: rule.nonNegativeInteger,
   keepDaily: rule.nonNegativeInteger,
   keepWeekly: rule.nonNegativeInteger,

@@ -14,6 +14,7 @@ import { setMaxListeners } from 'node:events'
 import { mkdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import type { Thrown } from '../callbacks.ts'
 import { HotboltError, toHotboltError } from '../errors.ts'
 import { claimName, deadFreezes, stateDirectoryOf } from './backup-claim.ts'
 import { messageOf, sourceError, targetError } from './backup-error.ts'
@@ -113,6 +114,8 @@ class Backup {
   #base: BaseBackup | undefined
   /** The first one, which is what the caller is told. */
   #failure: HotboltError | undefined
+  /** By onProgress: the first failure as the caller knows it. */
+  #thrown: Thrown | undefined
   #completeMs: number | undefined
   /** There may be objects in the target. */
   #hasPut = false
@@ -130,7 +133,7 @@ class Backup {
     // One for each call that is under way: not a leak, however many.
     setMaxListeners(0, this.#signal)
     this.#source = new GuardedSource(source, options, clock)
-    const onError = (error: unknown): void => this.#failIn('its onProgress callback', error)
+    const onError = (error: unknown): void => this.#failInCallback(error)
     this.#observer = new BackupObserver(journal.name, options.onProgress, onError, () => {
       return this.#freezer.frozen
     })
@@ -369,13 +372,14 @@ class Backup {
   }
 
   /** Gives what the caller is told. Never rejects. */
-  async #undo(): Promise<HotboltError> {
+  async #undo(): Promise<unknown> {
     const warningsBefore = this.#observer.warnings.length
     await this.#freezer.releaseAll()
     await this.#freezer.drain()
     const isDeleted = await this.#deleteObjects()
     const isRemoved = await this.#removeStaging()
     await this.#end(isDeleted && isRemoved && !this.#hasGivenUp)
+    if (this.#thrown !== undefined) return this.#thrown.error
     const failure = this.#failure ?? new HotboltError('ERR_INTERNAL', 'The backup did not end')
     const warnings = this.#observer.warnings.slice(warningsBefore)
     if (warnings.length === 0) return failure
@@ -433,14 +437,14 @@ class Backup {
     this.#cancellation.abort(this.#failure)
   }
 
-  #failIn(place: string, cause: unknown): void {
+  /** An error in a callback: the caller's own, as long as there is a way back. */
+  #failInCallback(error: unknown): void {
     if (this.#completeMs === undefined) {
-      const message = `The backup was cancelled by an error in ${place}`
-      this.#fail(new HotboltError('ERR_ABORTED', message, { cause }))
+      if (this.#failure === undefined) this.#thrown = { error }
+      this.#fail(error)
     } else if (this.#failure === undefined) {
-      this.#observer.warnings.push(
-        `There was an error in ${place}: ${toHotboltError(cause).message}`,
-      )
+      const { message } = toHotboltError(error)
+      this.#observer.warnings.push(`onProgress threw when the backup was complete: ${message}`)
     }
   }
 

@@ -26,7 +26,7 @@ export interface FoundBackup {
  * The backups in the target, the oldest first. A broken one is among them, with the reason; its
  * `createdAt` is '', so it comes before the others.
  */
-export async function listBackups(target: string | Target): Promise<BackupSummary[]> {
+export async function listBackups(target: string | URL | Target): Promise<BackupSummary[]> {
   return (await findBackups(targetFrom(target))).map(({ summary }) => summary)
 }
 

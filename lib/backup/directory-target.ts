@@ -15,6 +15,9 @@ import { lstat, open, readdir, rename, rm, rmdir, unlink } from 'node:fs/promise
 import { dirname, join, resolve, sep } from 'node:path'
 import { addAbortSignal, type Readable } from 'node:stream'
 import { HotboltError, toHotboltError } from '../errors.ts'
+import { isPath, pathOf } from '../paths.ts'
+import { invalid } from '../rules.ts'
+import { targetRule } from './backup-options.ts'
 import { throwIfAborted } from './cancellation.ts'
 import {
   DirectorySyncs,
@@ -37,13 +40,15 @@ const isTemporary = (name: string): boolean => /^\.[0-9a-f]{16}\+put$/.test(name
 const looksAtOnce = 64
 
 /** The directory is made by the first put() if it is missing. */
-export function directoryTarget(path: string): Target {
-  return new DirectoryTarget(resolve(path))
+export function directoryTarget(path: string | URL): Target {
+  return new DirectoryTarget(pathOf(path, 'path'))
 }
 
 /** What the options of backups name: a directory, or a target. */
-export function targetFrom(target: string | Target): Target {
-  return typeof target === 'string' ? directoryTarget(target) : target
+export function targetFrom(target: string | URL | Target): Target {
+  if (isPath(target)) return directoryTarget(target)
+  if (targetRule.accepts(target)) return target
+  throw invalid('target', targetRule.expected, target)
 }
 
 class DirectoryTarget implements Target {

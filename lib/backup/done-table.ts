@@ -40,6 +40,7 @@ export function tableReport({ pin, outcome, entry, copyMs }: DoneTable): TableRe
     copyMs,
     unfreezeMs: pin.unfreezeMs,
     unfreeze: pin.outcome ?? 'failed',
+    ...(pin.errorNumber === undefined ? {} : { unfreezeError: pin.errorNumber }),
   }
 }
 

@@ -8,6 +8,7 @@ import { constants, type Stats } from 'node:fs'
 import { lstat, mkdir, open, realpath, type FileHandle } from 'node:fs/promises'
 import { dirname, join, sep } from 'node:path'
 import { HotboltError, toHotboltError } from '../errors.ts'
+import { syncDirectory } from '../paths.ts'
 
 /** Whoever may read a backup may read the database. */
 export const directoryMode = 0o700
@@ -15,15 +16,6 @@ export const fileMode = 0o600
 
 /** Never waits for a FIFO's other end, never follows a link at the end of the path. */
 export const safeRead: number = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
-
-export async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY)
-  try {
-    await directory.sync()
-  } finally {
-    await directory.close()
-  }
-}
 
 /** Syncs of directories, of which those that are asked for during one share the next. */
 export class DirectorySyncs {

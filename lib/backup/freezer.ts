@@ -3,8 +3,8 @@
 //
 // The life of a pin: register() records it, freeze() asks the source, release() hands it over;
 // drain() waits for what was handed over. A release has a deadline of its own, whatever becomes of
-// the backup. What the source answers to it is not believed: isFrozen() decides. What is left in
-// the end stays in the journal.
+// the backup. What the source answers to it is not believed: isFrozen() decides whether anything is
+// left, and that stays in the journal. A refusal is a warning in any case.
 
 import { randomUUID } from 'node:crypto'
 import { HotboltError } from '../errors.ts'
@@ -42,6 +42,8 @@ export interface Pin {
   readonly unfreezeMs: number
   /** Undefined before its release has come to an end. */
   readonly outcome: TableReport['unfreeze'] | undefined
+  /** The source's number of the error that its last release ended with, if it has one. */
+  readonly errorNumber: number | undefined
 }
 
 type Mutable<T> = { -readonly [Name in keyof T]: T[Name] }
@@ -252,18 +254,22 @@ export class Freezer {
       onProblem(messageOf(error))
     }
     if (error instanceof GivenUp) return 'failed'
-    return this.#verify(freeze, error, onProblem)
+    pin.errorNumber = this.#source.errorNumber(error)
+    return this.#verify(pin, error, onProblem)
   }
 
   /** After an attempt that ended with `error`, if it did: whether anything is left. */
   async #verify(
-    freeze: Freeze,
+    { freeze, errorNumber }: Pin,
     error: unknown,
     onProblem: (message: string) => void,
   ): Promise<Attempt> {
     const isIgnorable = this.#source.isIgnorable(error)
     try {
-      if (!(await this.#source.isFrozen(freeze))) return isIgnorable ? 'ignored' : 'released'
+      if (!(await this.#source.isFrozen(freeze))) {
+        if (isIgnorable) return 'ignored'
+        return errorNumber === undefined ? 'released' : 'refused'
+      }
       if (error === undefined) onProblem('the source says that it is released, but it is not')
     } catch (unknown) {
       onProblem(`whether it is released could not be found out: ${messageOf(unknown)}`)
@@ -279,11 +285,16 @@ export class Freezer {
     pin.frozen = undefined
     if (pin.asked) this.#frozen--
     if (pin.hasPermit) this.#permits.release()
+    const freeze = `Freeze ${id} of table "${table}"`
+    if (outcome === 'refused') {
+      const refusal = `was refused to be released, with number ${pin.errorNumber}`
+      this.#events.onWarning(`${freeze} ${refusal}, though nothing is left of it: ${problem}`)
+    }
     if (outcome === 'failed') {
-      this.#events.onWarning(`Freeze ${id} of table "${table}" could not be released: ${problem}`)
+      this.#events.onWarning(`${freeze} could not be released: ${problem}`)
     } else {
       await this.#journal.forget(pin.freeze).catch((error: unknown) => {
-        const message = `Freeze ${id} of table "${table}" is released, but its record could not go`
+        const message = `${freeze} is released, but its record could not go`
         this.#events.onWarning(`${message}: ${messageOf(error)}`)
       })
     }
@@ -297,6 +308,7 @@ function newPin(freeze: Freeze, hasPermit: boolean): OwnPin {
     freezeMs: 0,
     unfreezeMs: 0,
     outcome: undefined,
+    errorNumber: undefined,
     asked: false,
     handedOver: false,
     frozen: undefined,

@@ -89,15 +89,20 @@ export class GuardedSource {
     return this.#limited(freeze, (signal) => this.#source.isFrozen(freeze, signal))
   }
 
+  /** The source's own number for an error; undefined when it has none. */
+  errorNumber(error: unknown): number | undefined {
+    if (error === undefined || error instanceof GivenUp) return undefined
+    try {
+      return this.#source.errorNumber?.(error)
+    } catch {
+      return undefined // an error that the source cannot even read
+    }
+  }
+
   /** Whether its number is one of those that mean "is not there any more". */
   isIgnorable(error: unknown): boolean {
-    if (error === undefined || error instanceof GivenUp) return false
-    try {
-      const number = this.#source.errorNumber?.(error)
-      return number !== undefined && this.#options.ignoreErrors.includes(number)
-    } catch {
-      return false // an error that the source cannot even read
-    }
+    const number = this.errorNumber(error)
+    return number !== undefined && this.#options.ignoreErrors.includes(number)
   }
 
   #cancellable<T>(

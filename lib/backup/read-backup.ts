@@ -5,7 +5,7 @@ import { readManifest, type Manifest } from './manifest.ts'
 import type { Target } from './target.ts'
 
 export interface ReadBackupOptions {
-  readonly target: string | Target
+  readonly target: string | URL | Target
   readonly name: string
   readonly signal?: AbortSignal | undefined
 }

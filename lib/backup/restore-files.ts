@@ -7,13 +7,15 @@
 // yet.
 
 import { open as openNew, mkdir, rename, rm, rmdir } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { openDatabase, type Database } from '../database/database.ts'
 import { HotboltError, toHotboltError } from '../errors.ts'
 import { encodeName } from '../names.ts'
-import { invalid, rule } from '../rules.ts'
+import { pathOf } from '../paths.ts'
+import { invalid } from '../rules.ts'
 import { directoryMode, DirectorySyncs, fileMode, kindOf, lookAt } from './files.ts'
-import { makeDirectories, makeDirectory, notAFile, syncDirectory } from './files.ts'
+import { syncDirectory } from '../paths.ts'
+import { makeDirectories, makeDirectory, notAFile } from './files.ts'
 import type { RestoreDestination, RestoreSession } from './freeze-source.ts'
 import { encodeManifest, type Manifest, type ManifestTable } from './manifest.ts'
 import { StoreMaintainer } from '../maintenance/store-maintainer.ts'
@@ -30,9 +32,8 @@ export function requireWhole(isPartReplacing: boolean): void {
 }
 
 /** Files only, of any kind of source. `directory` is made by it. */
-export function filesDestination(directory: string): RestoreDestination {
-  if (!rule.text.accepts(directory)) throw invalid('directory', rule.text.expected, directory)
-  const location = resolve(directory)
+export function filesDestination(directory: string | URL): RestoreDestination {
+  const location = pathOf(directory, 'directory')
   if (basename(location) === '') throw invalid('directory', 'below the root', directory)
   return {
     kind: undefined,

@@ -5,6 +5,8 @@
 import { mkdir, realpath } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
 import { HotboltError, toHotboltError } from '../errors.ts'
+import { syncDirectory } from '../paths.ts'
+import { messageOf } from './backup-error.ts'
 import { resolveRestoreBackupOptions } from './backup-options.ts'
 import type {
   ResolvedRestoreBackupOptions,
@@ -13,7 +15,7 @@ import type {
 } from './backup-options.ts'
 import { cancelled, throwIfAborted } from './cancellation.ts'
 import { targetFrom } from './directory-target.ts'
-import { directoryMode, isInside, realPlace, syncDirectory } from './files.ts'
+import { directoryMode, isInside, realPlace } from './files.ts'
 import type { RestoreDestination, RestoreSession } from './freeze-source.ts'
 import { manifestKey, readManifest, tablePrefix } from './manifest.ts'
 import type { Manifest, ManifestTable } from './manifest.ts'
@@ -51,7 +53,7 @@ export async function restoreBackup(
     throwIfAborted(meter.signal, what)
     await session.commit()
   } catch (error) {
-    throw await abort(session, toHotboltError(meter.outcome(error, what)))
+    throw await abort(session, meter.outcome(error, what, toHotboltError))
   }
   const { tables } = manifest
   return { name, tables: tables.length, sizeBytes: sizeOf(tables), durationMs: meter.elapsedMs }
@@ -166,13 +168,13 @@ async function fetchTable(
 }
 
 /** Gives the error to throw; the one that made it fail matters more than one of cleaning up. */
-async function abort(session: RestoreSession, error: HotboltError): Promise<HotboltError> {
+async function abort(session: RestoreSession, error: unknown): Promise<unknown> {
   try {
     await session.abort()
     return error
   } catch (second) {
-    const { message } = toHotboltError(second)
-    const both = `${error.message}; and what was made could not be removed: ${message}`
-    return new HotboltError(error.code, both, { cause: error })
+    const { code, message } = toHotboltError(error)
+    const both = `${message}; and what was made could not be removed: ${messageOf(second)}`
+    return new HotboltError(code, both, { cause: error })
   }
 }

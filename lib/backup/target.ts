@@ -6,7 +6,7 @@
 // on with its code, or as ERR_IO with the cause.
 
 import type { Readable } from 'node:stream'
-import { HotboltError } from '../errors.ts'
+import { invalid } from '../rules.ts'
 
 export interface Target {
   /** For messages: a path, an address. */
@@ -61,5 +61,5 @@ export function isKey(text: string): boolean {
 export function requireKey(text: string): void {
   if (isKey(text)) return
   const expected = "segments of [A-Za-z0-9._~%-] with '/' between them, none of them '.' or '..'"
-  throw new HotboltError('ERR_INVALID_ARGUMENT', `Expected the key to be ${expected}`)
+  throw invalid('key', expected, text)
 }

@@ -2,6 +2,8 @@
 // onProgress callback that throws, or a failure in one of its slots.
 
 import { setMaxListeners } from 'node:events'
+import { tell, type Thrown } from '../callbacks.ts'
+import type { HotboltError } from '../errors.ts'
 import { cancelled } from './cancellation.ts'
 import type { TransferProgress } from './backup-options.ts'
 import type { Manifest } from './manifest.ts'
@@ -16,7 +18,9 @@ export class TransferMeter {
   readonly #startMs = performance.now()
   readonly #tablesTotal: number
   readonly #bytesTotal: number
-  #failure: { readonly error: unknown } | undefined
+  #failure: Thrown | undefined
+  /** By onProgress. */
+  #thrown: Thrown | undefined
   #tablesDone = 0
   #bytesDone = 0
   #toldMs = -Infinity
@@ -58,25 +62,29 @@ export class TransferMeter {
     this.#controller.abort(error)
   }
 
-  /** What the operation ended with: the first failure of a slot, being cancelled, or `error`. */
-  outcome(error: unknown, what: string): unknown {
-    if (this.#failure !== undefined) return this.#failure.error
-    return this.signal.aborted ? cancelled(this.signal, what) : error
+  /**
+   * What the operation ends with: what its callback threw, as it is; or else, as `explain` puts it,
+   * the first failure of a slot, being cancelled, or `error`.
+   */
+  outcome(error: unknown, what: string, explain: (error: unknown) => HotboltError): unknown {
+    if (this.#thrown !== undefined) return this.#thrown.error
+    if (this.#failure !== undefined) return explain(this.#failure.error)
+    return this.signal.aborted ? cancelled(this.signal, what) : explain(error)
   }
 
   #tell(): void {
     this.#toldMs = performance.now()
-    try {
-      this.#onProgress?.({
-        tablesTotal: this.#tablesTotal,
-        tablesDone: this.#tablesDone,
-        bytesTotal: this.#bytesTotal,
-        bytesDone: this.#bytesDone,
-        elapsedMs: this.elapsedMs,
-      })
-    } catch (error) {
-      this.#controller.abort(error)
+    const progress: TransferProgress = {
+      tablesTotal: this.#tablesTotal,
+      tablesDone: this.#tablesDone,
+      bytesTotal: this.#bytesTotal,
+      bytesDone: this.#bytesDone,
+      elapsedMs: this.elapsedMs,
     }
+    tell(this.#onProgress, progress, (error) => {
+      if (!this.signal.aborted) this.#thrown = { error }
+      this.#controller.abort(error)
+    })
   }
 }
 

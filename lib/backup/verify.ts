@@ -87,14 +87,14 @@ class Verifier {
     try {
       const missing = await this.#compareSets()
       if (this.#options.depth !== 'quick') await this.#readAll(missing)
+      throwIfAborted(signal, what)
     } catch (error) {
-      const outcome = this.#meter.outcome(error, what)
-      throw targetError(outcome, `${what} in ${this.#target.location}`)
+      const doing = `${what} in ${this.#target.location}`
+      throw this.#meter.outcome(error, what, (each) => targetError(each, doing))
     } finally {
       for (const reader of this.#idle) reader.close()
       if (this.#scratch !== undefined) await rm(this.#scratch, { recursive: true, force: true })
     }
-    throwIfAborted(signal, what)
     return this.#issues
   }
 

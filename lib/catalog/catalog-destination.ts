@@ -1,7 +1,7 @@
 // A catalog as the destination of a restore: complete under its name, or not there.
 
 import { readdir, realpath } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import type { Database } from '../database/database.ts'
 import { HotboltError, onDisk, toHotboltError } from '../errors.ts'
 import type {
@@ -11,7 +11,7 @@ import type {
 } from '../backup/freeze-source.ts'
 import type { ManifestTable } from '../backup/manifest.ts'
 import { requireWhole } from '../backup/restore-files.ts'
-import { invalid, rule } from '../rules.ts'
+import { pathOf } from '../paths.ts'
 import { CatalogDirectory, storeFileName } from './catalog-directory.ts'
 import {
   mendExchange,
@@ -28,14 +28,14 @@ import { hasMarker, openMarker } from './marker.ts'
  * something, unless that is an empty directory, or a catalog that may be overwritten: ERR_LOCKED
  * while somebody has it open.
  */
-export function catalogDestination(directory: string): RestoreDestination {
-  if (!rule.text.accepts(directory)) throw invalid('directory', rule.text.expected, directory)
+export function catalogDestination(directory: string | URL): RestoreDestination {
+  const location = pathOf(directory, 'directory')
   const begin = async (
     _manifest: unknown,
     { overwrite, isPart }: BeginRestoreOptions,
   ): Promise<RestoreSession> => {
     requireWhole(overwrite && isPart)
-    const target = await realTarget(resolve(directory))
+    const target = await realTarget(location)
     if ((await lookAt(target)) === undefined) await mendExchange(target)
     const found = await whatIsAt(target)
     if (found === 'catalog' && overwrite) return beginOverwrite(target)
@@ -43,7 +43,7 @@ export function catalogDestination(directory: string): RestoreDestination {
     await removeAbandoned(target)
     return new CatalogRestore(target, await RestoreDirectory.create(target), undefined)
   }
-  return { kind: 'catalog', location: directory, begin }
+  return { kind: 'catalog', location, begin }
 }
 
 /** The old catalog belongs to us from here on: what is written to it would be lost. */

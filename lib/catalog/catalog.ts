@@ -5,11 +5,11 @@
 // under the name's lock; names are independent of each other.
 
 import { realpath, stat } from 'node:fs/promises'
-import { resolve } from 'node:path'
 import type { Database } from '../database/database.ts'
 import { HotboltError, onDisk } from '../errors.ts'
 import type { FreezeSource } from '../backup/freeze-source.ts'
 import { requireName } from '../names.ts'
+import { pathOf } from '../paths.ts'
 import { invalid, rule } from '../rules.ts'
 import { CatalogDirectory } from './catalog-directory.ts'
 import {
@@ -319,11 +319,14 @@ export class Catalog {
  * Opens the catalog in the directory, or makes it. ERR_LOCKED while another process, or another
  * catalog in this one, has it; ERR_NOT_FOUND, ERR_NOT_A_DATABASE, ERR_VERSION, ...
  */
-export async function openCatalog(directory: string, options?: CatalogOptions): Promise<Catalog> {
-  if (!rule.text.accepts(directory)) throw invalid('directory', rule.text.expected, directory)
+export async function openCatalog(
+  directory: string | URL,
+  options?: CatalogOptions,
+): Promise<Catalog> {
+  const absolute = pathOf(directory, 'directory')
   const resolved = resolveCatalogOptions(options)
   const { create, readOnly, mode, lockTimeoutMs } = resolved
-  const path = await findDirectory(resolve(directory), resolved)
+  const path = await findDirectory(absolute, resolved)
   const marker = await openMarker(path, { create, readOnly, mode, lockTimeoutMs })
   const found = new CatalogDirectory(path, mode)
   try {

@@ -2,19 +2,20 @@
 
 import type { RestoreDestination } from '../backup/freeze-source.ts'
 import { filesDestination } from '../backup/restore-files.ts'
+import { isPath, pathOf } from '../paths.ts'
 import { invalid, rule } from '../rules.ts'
 import { catalogDestination } from './catalog-destination.ts'
 import { storeDestination } from './store-destination.ts'
 
 /** A path: ERR_INVALID_ARGUMENT unless the backup is one of those that are known here. */
-export function destinationOf(into: string | RestoreDestination): RestoreDestination {
-  if (typeof into !== 'string') return requireDestination(into)
-  if (!rule.text.accepts(into)) throw invalid('into', rule.text.expected, into)
+export function destinationOf(into: string | URL | RestoreDestination): RestoreDestination {
+  if (!isPath(into)) return requireDestination(into)
+  const location = pathOf(into, 'into')
   return {
     kind: undefined,
-    location: into,
+    location,
     begin: async (manifest, options) => {
-      const destination = destinationFor(manifest.source.kind, into)
+      const destination = destinationFor(manifest.source.kind, location)
       return destination.begin(manifest, options)
     },
   }

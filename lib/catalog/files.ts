@@ -7,13 +7,14 @@ import { chmod, mkdir, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { HotboltError, onDisk, toHotboltError } from '../errors.ts'
 import * as files from '../backup/files.ts'
+import * as paths from '../paths.ts'
 
 /** What is at `path` itself, a link not followed; undefined: nothing. */
 export const lookAt = (path: string): Promise<Stats | undefined> => onDisk(() => files.lookAt(path))
 
 /** What has been made, renamed or removed in it survives a power cut. */
 export const syncDirectory = (path: string): Promise<void> =>
-  onDisk(() => files.syncDirectory(path))
+  onDisk(() => paths.syncDirectory(path))
 
 /** A file with this content, synced; its directory is not. */
 export async function writeSynced(path: string, text: string, mode: number): Promise<void> {
@@ -43,7 +44,7 @@ export async function makeDirectories(path: string, mode: number): Promise<void>
     if (first === undefined) return
     await chmod(path, directoryMode(mode))
     for (let made = path; made.length >= first.length; made = dirname(made)) {
-      await files.syncDirectory(dirname(made))
+      await paths.syncDirectory(dirname(made))
     }
   })
 }

@@ -24,7 +24,9 @@ export async function openMarker(directory: string, options: OpenOptions): Promi
   const path = join(directory, markerName)
   const found = await lookAt(path)
   if (found !== undefined && !found.isFile()) throw notOurs(path, 'is no regular file')
-  const marker = await openStoreFile(path, options)
+  // An empty file is no marker of ours, and does not become one.
+  const create = found === undefined && options.create !== false
+  const marker = await openStoreFile(path, { ...options, create })
   try {
     if (!marker.readOnly && marker.buckets().length === 0) {
       await initialize(marker)

@@ -6,12 +6,12 @@
 // it is damaged, its journal is put aside first.
 
 import { chmod, link, readdir, rename } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import type { Database } from '../database/database.ts'
 import { HotboltError, onDisk, toHotboltError, type ErrorCode } from '../errors.ts'
 import type { RestoreDestination, RestoreSession } from '../backup/freeze-source.ts'
 import type { Manifest, ManifestTable } from '../backup/manifest.ts'
-import { invalid, rule } from '../rules.ts'
+import { pathOf } from '../paths.ts'
 import { realTarget, requireStoreFile } from './catalog-destination.ts'
 import { storeFileName } from './catalog-directory.ts'
 import { removeAbandoned, RestoreDirectory, restoredMode } from './exchange.ts'
@@ -36,14 +36,14 @@ const damages: readonly ErrorCode[] = [
  * ERR_EXISTS when there is something, or a journal without its file; a file may be overwritten, but
  * ERR_LOCKED while somebody has it open.
  */
-export function storeDestination(path: string): RestoreDestination {
-  if (!rule.text.accepts(path)) throw invalid('path', rule.text.expected, path)
+export function storeDestination(path: string | URL): RestoreDestination {
+  const location = pathOf(path, 'path')
   const begin = async (
     manifest: Manifest,
     { overwrite }: { readonly overwrite: boolean },
   ): Promise<RestoreSession> => {
     requireOneStore(manifest)
-    const target = await realTarget(resolve(path))
+    const target = await realTarget(location)
     const found = await lookAt(target)
     if (found !== undefined && !found.isFile()) throw notAFile(target)
     const isFree = found === undefined && (await journalOf(target)).length === 0
@@ -58,7 +58,7 @@ export function storeDestination(path: string): RestoreDestination {
       throw error
     }
   }
-  return { kind: undefined, location: path, begin }
+  return { kind: undefined, location, begin }
 }
 
 interface StoreRestoreParts {

@@ -125,6 +125,16 @@ export function choiceOption<Choice extends string>(
   throw new UsageError(`Expected --${name} to be ${choices.join(', ')}, got "${text}"`)
 }
 
+/** Integers with commas between them, in one or several such options. */
+export function integersOption(values: OptionValues, name: string): number[] | undefined {
+  const given = textsOption(values, name)
+  return given?.flatMap((text) => {
+    if (/^\s*\d+\s*(,\s*\d+\s*)*$/.test(text)) return text.split(',').map(Number)
+    const expected = 'numbers with commas between them'
+    throw new UsageError(`Expected --${name} to be ${expected}, got "${text}"`)
+  })
+}
+
 /** A number given as an option; undefined when it was not given. */
 export function numberOption(values: OptionValues, name: string): number | undefined {
   const text = values[name]

@@ -1,6 +1,7 @@
 // Ctrl-C: the first ends what runs in good order, the second ends the process.
 
 import { exitCodes } from './command.ts'
+import { describeFailure } from './failure.ts'
 
 /** SIGHUP: its terminal was closed. */
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
@@ -27,7 +28,7 @@ export async function interruptible(
   } catch (error) {
     if (!interruption.signal.aborted) throw error
     // Also says what could not be cleaned up.
-    process.stderr.write(`hotbolt: ${error instanceof Error ? error.message : String(error)}\n`)
+    process.stderr.write(describeFailure(error))
     return exitCodes.interrupted
   } finally {
     for (const signal of signals) process.off(signal, interrupt)

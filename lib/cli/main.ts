@@ -5,7 +5,6 @@
 //   130 interrupted
 
 import { readFile } from 'node:fs/promises'
-import { HotboltError } from '../index.ts'
 import {
   exitCodes,
   helpOf,
@@ -25,10 +24,23 @@ import { get } from './commands/get.ts'
 import { info } from './commands/info.ts'
 import { keys } from './commands/keys.ts'
 import { put } from './commands/put.ts'
+import { recover } from './commands/recover.ts'
 import { stats } from './commands/stats.ts'
-import { createOutput, endQuietlyOnBrokenPipe, plain } from './output.ts'
+import { describeFailure, exitCodeOf } from './failure.ts'
+import { createOutput, endQuietlyOnBrokenPipe } from './output.ts'
 
-const commands: readonly Command[] = [info, stats, check, buckets, keys, get, put, remove, defrag]
+const commands: readonly Command[] = [
+  info,
+  stats,
+  check,
+  buckets,
+  keys,
+  get,
+  put,
+  remove,
+  defrag,
+  recover,
+]
 const groups: readonly CommandGroup[] = [backup]
 
 const exitCodeHelp = `Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 done with warnings,
@@ -92,13 +104,8 @@ async function runOne(
 }
 
 function report(error: unknown): number {
-  const message = error instanceof Error ? error.message : String(error)
-  const code = HotboltError.is(error) ? ` (${error.code})` : ''
-  process.stderr.write(`hotbolt: ${plain(message)}${code}\n`)
-  if (error instanceof UsageError) return exitCodes.usage
-  if (HotboltError.is(error, 'ERR_INVALID_ARGUMENT')) return exitCodes.usage
-  if (HotboltError.is(error, 'ERR_BACKUP_CORRUPT')) return exitCodes.damaged
-  return HotboltError.is(error, 'ERR_LOCKED') ? exitCodes.locked : exitCodes.failed
+  process.stderr.write(describeFailure(error))
+  return exitCodeOf(error)
 }
 
 endQuietlyOnBrokenPipe()

@@ -17,7 +17,7 @@ import {
   type RangeOptions,
   type ValueCodecName,
 } from '../options.ts'
-import { invalid, type Bytes } from '../rules.ts'
+import { invalid, rule, type Bytes } from '../rules.ts'
 import { everything, toBounds } from './bounds.ts'
 import type { Cursor, CursorMode } from './cursor.ts'
 import { keyCodec, valueCodec } from './codec.ts'
@@ -142,7 +142,13 @@ export class BucketView<Key = Buffer, Value = Buffer> {
   getMany(keys: readonly Bytes[]): (Value | undefined)[] {
     if (!Array.isArray(keys)) throw invalid('keys', 'an array', keys)
     const values: (Value | undefined)[] = []
-    for (const key of keys) values.push(this.get(key))
+    try {
+      for (const key of keys) values.push(this.get(key))
+    } catch (error) {
+      const index = values.length
+      if (rule.bytes.accepts(keys[index])) throw error
+      throw invalid(`keys[${index}]`, rule.bytes.expected, keys[index])
+    }
     return values
   }
 

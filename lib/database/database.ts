@@ -3,7 +3,6 @@
 // Reads are synchronous. Writes are visible when the call returns and durable when its promise
 // resolves. After close() everything throws or rejects with ERR_CLOSED, handles included.
 
-import { resolve } from 'node:path'
 import type { Readable } from 'node:stream'
 import { native, type NativeCheckReport } from '../native.ts'
 import { HotboltError, toHotboltError } from '../errors.ts'
@@ -22,7 +21,8 @@ import {
   type StoreBackupOptions,
   type UpdateOptions,
 } from '../options.ts'
-import { invalid, rule, type Bytes } from '../rules.ts'
+import { pathOf } from '../paths.ts'
+import { invalid, type Bytes } from '../rules.ts'
 import { Bucket } from './bucket.ts'
 import { bucketOf, namesIn, rangeOfNames } from './bucket-view.ts'
 import type { BucketName, KeyFor, KeyIn, ValueIn } from './bucket-view.ts'
@@ -216,9 +216,9 @@ export class Database {
    * already, ERR_ABORTED when it is cancelled, ERR_NO_SPACE, ERR_CORRUPT and others: then nothing
    * is left.
    */
-  async backup(path: string, options?: StoreBackupOptions): Promise<StoreBackupReport> {
-    if (!rule.text.accepts(path)) throw invalid('path', rule.text.expected, path)
-    return await this.#store.work(() => this.#maintainer.backup(resolve(path), options))
+  async backup(path: string | URL, options?: StoreBackupOptions): Promise<StoreBackupReport> {
+    const absolute = pathOf(path, 'path')
+    return await this.#store.work(() => this.#maintainer.backup(absolute, options))
   }
 
   /**
@@ -288,12 +288,10 @@ export class Database {
 
 /** Opens the file, or makes it. ERR_LOCKED, ERR_NOT_FOUND, ERR_NOT_A_DATABASE, ERR_CORRUPT, ... */
 export async function openDatabase(
-  path: string,
+  path: string | URL,
   options: OpenOptions | undefined,
   createMaintainer: (store: Store) => Maintainer,
 ): Promise<Database> {
-  if (typeof path !== 'string' || path === '') throw invalid('path', 'a non-empty string', path)
-  if (path.includes('\0')) throw new HotboltError('ERR_INVALID_ARGUMENT', 'The path has a NUL byte')
-  const store = await Store.open(resolve(path), resolveOpenOptions(options))
+  const store = await Store.open(pathOf(path, 'path'), resolveOpenOptions(options))
   return new Database(store, createMaintainer(store))
 }

@@ -50,6 +50,8 @@ export interface StoreBackupReport {
   /** Of an etcd snapshot only: the hash that it ends with, of everything before. */
   readonly sha256?: string
   readonly durationMs: number
+  /** What went wrong without making the backup fail. */
+  readonly warnings: readonly string[]
 }
 
 export interface Maintainer {

@@ -1,6 +1,7 @@
 // What a defragmentation tells while it runs, and its report in the end: phases and their times,
 // progress events, and the longest waits that it caused.
 
+import { tell } from '../callbacks.ts'
 import { publish } from '../channels.ts'
 import type { DefragPhaseTime, DefragReport, DefragRound } from '../database/maintainer.ts'
 import type { Store } from '../database/store.ts'
@@ -90,10 +91,6 @@ export class DefragObserver {
     if (this.handle !== undefined) this.#copied = native.defragProgress(this.handle)
     const { round } = this
     const elapsedMs = performance.now() - this.#startMs
-    try {
-      this.#onProgress?.({ phase, ...this.#copied, round, elapsedMs })
-    } catch (error) {
-      this.#onError(error)
-    }
+    tell(this.#onProgress, { phase, ...this.#copied, round, elapsedMs }, this.#onError)
   }
 }

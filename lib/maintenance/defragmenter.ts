@@ -4,6 +4,7 @@
 // checkpointer's exclusive(): pinning, each round of catching up, and everything from the end of
 // the last round until the new file is the store's base.
 
+import type { Thrown } from '../callbacks.ts'
 import { HotboltError, toHotboltError } from '../errors.ts'
 import type { DefragReport } from '../database/maintainer.ts'
 import type { Store } from '../database/store.ts'
@@ -24,6 +25,8 @@ export class Defragmenter {
   readonly #observer: DefragObserver
   /** Of the caller's signal, of close(), and of an error in a callback. */
   readonly #cancellation = new AbortController()
+  /** What the caller's onProgress threw. */
+  #thrown: Thrown | undefined
   #phase: DefragPhase = 'idle'
   #handle: DefragHandle | undefined
   #checkpointsSeen = 0
@@ -31,7 +34,7 @@ export class Defragmenter {
   constructor(store: Store, options: ResolvedDefragOptions) {
     this.#store = store
     this.#options = options
-    this.#observer = new DefragObserver(store, options.onProgress, (error) => this.cancel(error))
+    this.#observer = new DefragObserver(store, options.onProgress, (error) => this.#fail(error))
   }
 
   get phase(): DefragPhase {
@@ -60,6 +63,7 @@ export class Defragmenter {
       this.#store.checkpointer.release()
       signal?.removeEventListener('abort', onAbort)
     }
+    if (this.#thrown !== undefined) this.#fail(this.#thrown.error) // too late
     return this.#observer.report()
   }
 
@@ -165,10 +169,25 @@ export class Defragmenter {
     this.#enter('aborted')
   }
 
-  /** A cancelled run is ERR_ABORTED with the reason as its cause; anything else is what it is. */
-  #explain(error: unknown): HotboltError {
+  /** An error in a callback: the caller's own, as long as there is a way back. */
+  #fail(error: unknown): void {
+    if (!isAbortable(this.#phase)) {
+      const { message } = toHotboltError(error)
+      this.#observer.warnings.push(`onProgress threw when the new file was in place: ${message}`)
+    } else if (!this.#cancellation.signal.aborted) {
+      this.#thrown = { error }
+      this.cancel(error)
+    }
+  }
+
+  /**
+   * What a callback threw is what it is, and so is a failure; a cancelled run is ERR_ABORTED with
+   * the reason as its cause.
+   */
+  #explain(error: unknown): unknown {
     const { signal } = this.#cancellation
     if (!signal.aborted || this.#phase !== 'aborted') return toHotboltError(error)
+    if (this.#thrown !== undefined) return this.#thrown.error
     const message = 'The defragmentation was cancelled; the database is as it was'
     return new HotboltError('ERR_ABORTED', message, { cause: signal.reason })
   }

@@ -1,10 +1,9 @@
 // Snapshots as `etcdctl snapshot save` writes them: a bbolt file with its SHA-256 appended. A page
 // size is a multiple of 512, so 32 bytes too many tell one from a plain database.
 
-import { resolve } from 'node:path'
 import { HotboltError } from '../errors.ts'
 import { native } from '../native.ts'
-import { invalid, rule } from '../rules.ts'
+import { pathOf } from '../paths.ts'
 
 const blockBytes = 512
 const digestBytes = 32
@@ -20,9 +19,8 @@ export interface EtcdSnapshotReport {
  * ERR_BACKUP_CORRUPT when it does not, ERR_NOT_FOUND, ERR_NOT_A_FILE and others. Whether it holds a
  * sound database is for open() and check() to say.
  */
-export async function verifyEtcdSnapshot(path: string): Promise<EtcdSnapshotReport> {
-  if (!rule.text.accepts(path)) throw invalid('path', rule.text.expected, path)
-  const absolute = resolve(path)
+export async function verifyEtcdSnapshot(path: string | URL): Promise<EtcdSnapshotReport> {
+  const absolute = pathOf(path, 'path')
   const image = await native.imageOfFile(absolute, false)
   try {
     const sizeBytes = native.imageBytes(image)

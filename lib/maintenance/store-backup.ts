@@ -3,6 +3,7 @@
 //
 // The state is taken when it is constructed: everything written before is in it, nothing after.
 
+import { tell, type Thrown } from '../callbacks.ts'
 import { publish } from '../channels.ts'
 import { HotboltError, toHotboltError } from '../errors.ts'
 import type { StoreBackupReport } from '../database/maintainer.ts'
@@ -20,6 +21,11 @@ export class StoreBackup {
   /** Of the caller's signal, of close(), and of an error in a callback. */
   readonly #cancellation = new AbortController()
   readonly #startMs = performance.now()
+  readonly #warnings: string[] = []
+  /** What the caller's onProgress threw. */
+  #thrown: Thrown | undefined
+  /** The file has its name. */
+  #isDone = false
 
   /** `path` is absolute. Throws when the state cannot be taken. */
   constructor(store: Store, path: string, options: ResolvedStoreBackupOptions) {
@@ -53,9 +59,11 @@ export class StoreBackup {
     if (signal?.aborted === true) onAbort()
     const timer = onProgress && setInterval(() => this.#progress(), progressIntervalMs).unref()
     try {
-      const report = this.#report(await native.backupRun(this.#handle))
+      const result = await native.backupRun(this.#handle)
+      this.#isDone = true
+      if (this.#thrown !== undefined) this.#fail(this.#thrown.error) // too late
       this.#progress()
-      return report
+      return this.#report(result)
     } catch (error) {
       throw this.#explain(error)
     } finally {
@@ -67,9 +75,16 @@ export class StoreBackup {
   #progress(): void {
     const elapsedMs = performance.now() - this.#startMs
     const progress: StoreBackupProgress = { ...native.backupProgress(this.#handle), elapsedMs }
-    try {
-      this.#options.onProgress?.(progress)
-    } catch (error) {
+    tell(this.#options.onProgress, progress, (error) => this.#fail(error))
+  }
+
+  /** An error in a callback: the caller's own, as long as there is a way back. */
+  #fail(error: unknown): void {
+    if (this.#isDone) {
+      const { message } = toHotboltError(error)
+      this.#warnings.push(`onProgress threw when the backup was complete: ${message}`)
+    } else if (!this.#cancellation.signal.aborted) {
+      this.#thrown = { error }
       this.cancel(error)
     }
   }
@@ -79,14 +94,16 @@ export class StoreBackup {
     const durationMs = performance.now() - this.#startMs
     publish('hotbolt:backup', { path: this.#store.path, target: path, sizeBytes, durationMs })
     const { bytesCopied } = native.backupProgress(this.#handle)
-    const report = { path, sizeBytes, bytesCopied, txid, durationMs }
+    const warnings = this.#warnings
+    const report = { path, sizeBytes, bytesCopied, txid, durationMs, warnings }
     return snapshotSha256 === '' ? report : { ...report, sha256: snapshotSha256 }
   }
 
-  /** A cancelled backup is ERR_ABORTED with the reason as its cause. */
-  #explain(error: unknown): HotboltError {
+  /** What a callback threw is what it is; ERR_ABORTED has the reason as its cause. */
+  #explain(error: unknown): unknown {
     const { signal } = this.#cancellation
     if (!signal.aborted || !HotboltError.is(error, 'ERR_ABORTED')) return toHotboltError(error)
+    if (this.#thrown !== undefined) return this.#thrown.error
     const message = 'The backup was cancelled; nothing is left of it'
     return new HotboltError('ERR_ABORTED', message, { cause: signal.reason })
   }

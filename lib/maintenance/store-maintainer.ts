@@ -36,7 +36,8 @@ export class StoreMaintainer implements Maintainer {
   async defrag(options?: DefragOptions): Promise<DefragReport> {
     const resolved = resolveDefragOptions(options)
     if (this.#running !== undefined) {
-      throw new HotboltError('ERR_BUSY', 'Another maintenance operation is running')
+      const message = `A defragmentation of ${this.#store.path} is running (${this.phase})`
+      throw new HotboltError('ERR_BUSY', message)
     }
     const defragmenter = new Defragmenter(this.#store, resolved)
     // Begins when it is known to run: its first progress event may ask for another one.

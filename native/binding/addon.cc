@@ -67,6 +67,8 @@ constexpr Export kExports[] = {
     {"readImage", verbs::read_image},
     {"hashImage", verbs::hash_image},
     {"closeImage", verbs::close_image},
+    {"readLeftover", verbs::read_leftover},
+    {"leftoverOperations", verbs::leftover_operations},
     {"transfer", verbs::transfer},
     {"transferCopy", verbs::transfer_copy},
     {"transferHash", verbs::transfer_hash},

@@ -16,10 +16,10 @@ namespace hotbolt {
 }
 
 // A key or value: the UTF-8 bytes of a string, or the bytes of a Uint8Array (a view, valid
-// during the call; of shared memory a copy).
+// during the call; of shared memory a copy). `name` is the argument's, for the error.
 class BytesArgument {
  public:
-  BytesArgument(napi_env env, napi_value value);
+  BytesArgument(napi_env env, napi_value value, const char* name);
   BytesArgument(const BytesArgument&) = delete;
   BytesArgument& operator=(const BytesArgument&) = delete;
   Bytes bytes() const { return bytes_; }
@@ -37,7 +37,7 @@ class BytesArgument {
 struct WritableBytes {
   char* data = nullptr;
   size_t size = 0;
-  WritableBytes(napi_env env, napi_value value);
+  WritableBytes(napi_env env, napi_value value, const char* name);
 };
 
 template <size_t kCount>

@@ -143,7 +143,7 @@ napi_value read(napi_env env, napi_callback_info info) {
     if (handle.update != nullptr && handle.update->closed()) throw Error(ErrorCode::ERR_TX_CLOSED);
     if (handle.snapshot->closed()) throw Error(ErrorCode::ERR_CLOSED, "the snapshot is closed");
     uint64_t most = std::min<uint64_t>(get_unsigned(env, limit), EnvState::kBatchEntries);
-    int64_t count = fill(handle, WritableBytes(env, slab), static_cast<uint32_t>(most),
+    int64_t count = fill(handle, WritableBytes(env, slab, "slab"), static_cast<uint32_t>(most),
                          EnvState::of(env).batch_lengths());
     return make_number(env, double(count));
   });

@@ -22,6 +22,7 @@ enum class HandleTag : uint32_t {
   kBackup,
   kImage,
   kTransfer,
+  kLeftover,
 };
 
 struct Handle {

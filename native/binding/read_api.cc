@@ -35,7 +35,7 @@ Found look_up(napi_env env, napi_value reader_value, napi_value bucket_value,
               napi_value key_value) {
   Handle& reader = any_handle(env, reader_value);
   BucketRef& ref = get_handle<BucketHandle>(env, bucket_value).ref;
-  BytesArgument key(env, key_value);
+  BytesArgument key(env, key_value, "key");
   const BucketView& bucket = resolve(reader, ref);
   note_read(reader, [&](Update& update) { update.read_value(ref, key.bytes()); });
   if (key.bytes().empty()) return {bucket, std::nullopt};
@@ -50,9 +50,13 @@ napi_value bucket(napi_env env, napi_callback_info info) {
     auto handle = std::make_unique<BucketHandle>();
     if (!is_undefined(env, parent))
       handle->ref.path = get_handle<BucketHandle>(env, parent).ref.path;
-    BytesArgument bytes(env, name);
+    BytesArgument bytes(env, name, "name");
     if (bytes.bytes().empty()) throw Error(ErrorCode::ERR_KEY_REQUIRED);
-    if (bytes.bytes().size() > kNameSizeMax) throw Error(ErrorCode::ERR_KEY_TOO_LARGE);
+    if (bytes.bytes().size() > kNameSizeMax) {
+      throw Error(ErrorCode::ERR_KEY_TOO_LARGE,
+                  "a bucket name of " + std::to_string(bytes.bytes().size()) +
+                      " bytes is longer than " + std::to_string(kNameSizeMax));
+    }
     if (handle->ref.path.size() == kDepthMax)
       throw_argument("at most 254 buckets inside each other");
     handle->ref.path.emplace_back(bytes.bytes());
@@ -102,7 +106,7 @@ napi_value get(napi_env env, napi_callback_info info) {
 napi_value get_into(napi_env env, napi_callback_info info) {
   return guard(env, [&] {
     auto [reader, bucket, key, target_value] = get_arguments<4>(env, info);
-    WritableBytes target(env, target_value);
+    WritableBytes target(env, target_value, "target");
     const auto& [view, value] = look_up(env, reader, bucket, key);
     if (value && target.size > 0) value->copy(target.data, target.size);
     view.require_intact();

@@ -26,6 +26,8 @@ Verb hash_snapshot, count_snapshot;
 // image_api.cc
 Verb image_of_snapshot, image_of_store, image_of_file, image_bytes, read_image, hash_image,
     close_image;
+// leftover_api.cc
+Verb read_leftover, leftover_operations;
 // transfer_api.cc
 Verb transfer, transfer_copy, transfer_hash, transfer_progress, transfer_cancel, transfer_close;
 

@@ -29,8 +29,8 @@ napi_value put(napi_env env, napi_callback_info info) {
   return guard(env, [&] {
     auto [writer, bucket, key_value, value_value] = get_arguments<4>(env, info);
     BucketRef& ref = get_handle<BucketHandle>(env, bucket).ref;
-    BytesArgument key(env, key_value);
-    BytesArgument value(env, value_value);
+    BytesArgument key(env, key_value, "key");
+    BytesArgument value(env, value_value, "value");
     return write_through(
         env, writer, [&](Store& store) { return store.put(ref, key.bytes(), value.value()); },
         [&](Update& update) { update.put(ref, key.bytes(), value.value()); });
@@ -41,7 +41,7 @@ napi_value remove(napi_env env, napi_callback_info info) {
   return guard(env, [&] {
     auto [writer, bucket, key_value] = get_arguments<3>(env, info);
     BucketRef& ref = get_handle<BucketHandle>(env, bucket).ref;
-    BytesArgument key(env, key_value);
+    BytesArgument key(env, key_value, "key");
     return write_through(
         env, writer, [&](Store& store) { return store.remove(ref, key.bytes()); },
         [&](Update& update) { update.remove(ref, key.bytes()); });

@@ -66,13 +66,15 @@ void require_no_bucket(const ViewAt& view, const BucketPath& path, Bytes key) {
 
 void require_missing(const ViewAt& view, const BucketPath& parent, Bytes name) {
   NameKind kind = view.bucket(parent).kind(name);
-  if (kind == NameKind::kBucket) throw Error(ErrorCode::ERR_BUCKET_EXISTS);
+  if (kind == NameKind::kBucket)
+    throw Error(ErrorCode::ERR_BUCKET_EXISTS, "the bucket " + quoted(name) + " exists already");
   if (kind == NameKind::kValue) throw_incompatible(name, "a bucket");
 }
 
 void require_bucket(const ViewAt& view, const BucketPath& parent, Bytes name) {
   NameKind kind = view.bucket(parent).kind(name);
-  if (kind == NameKind::kMissing) throw Error(ErrorCode::ERR_BUCKET_NOT_FOUND);
+  if (kind == NameKind::kMissing)
+    throw Error(ErrorCode::ERR_BUCKET_NOT_FOUND, "the bucket " + quoted(name) + " does not exist");
   if (kind == NameKind::kValue) throw_incompatible(name, "a bucket");
 }
 

@@ -110,6 +110,11 @@ class PageFile : public std::enable_shared_from_this<PageFile> {
   // A new file for a defragmentation: `path` must not exist; mode and owner like `like`;
   // exclusively locked from the start. It holds an empty database without our mark, so that nobody
   // takes it for current, and is synced by its first commit.
+  // Makes a database of the empty file at `path`, as bbolt does; not of one that has been filled
+  // meanwhile. By a new file of the same mode and owner that takes its place, so that a crash
+  // leaves one of the two. Only `lock_timeout_us` and `cancelled` of the options count.
+  static void initialize(FileSystem& files, const std::string& path, uint32_t page_size,
+                         DatabaseId id, const PageFileOptions& options);
   static std::shared_ptr<PageFile> create_empty(FileSystem& files, const std::string& path,
                                                 uint32_t page_size, const FileStatus& like);
   // What create_empty() writes: a whole empty database without a mark.

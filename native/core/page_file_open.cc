@@ -125,6 +125,13 @@ void PageFile::read_metas() {
   const FoundMetas found = find_metas(*file_);
   const MetaResult& first = found.metas[0];
   const MetaResult& second = found.metas[1];
+  if (size_bytes_ == 0) {
+    throw Error(ErrorCode::ERR_NOT_A_DATABASE,
+                "the file is empty: opened for writing and with `create` it becomes a database, "
+                "unless a journal lies beside it: " +
+                    path_)
+        .with_path(path_);
+  }
   if (!first.meta && !second.meta) {
     const bool first_tells = first.code != ErrorCode::ERR_NOT_A_DATABASE;
     throw_refused(first_tells ? first.code : second.code, path_);
@@ -169,6 +176,30 @@ void PageFile::create(FileSystem& files, const std::string& path, uint32_t page_
     throw;
   }
   files.sync_directory(directory_of(path));
+}
+
+void PageFile::initialize(FileSystem& files, const std::string& path, uint32_t page_size,
+                          DatabaseId id, const PageFileOptions& options) {
+  const std::unique_ptr<File> empty = open_locked(files, path, options);
+  const FileStatus status = empty->status();
+  if (status.size_bytes > 0) return;
+  const std::string temp = path + "-create-" + random_name(files);
+  OpenMode open_mode;
+  open_mode.write = open_mode.create = open_mode.exclusive = true;
+  open_mode.mode = status.mode;
+  try {
+    const std::unique_ptr<File> file = files.open(temp, open_mode);
+    file->set_mode_and_owner(status);
+    file->write(0, empty_database(page_size, Mark{id, 0, true}));
+    file->sync_all();
+    files.rename(temp, path);
+  } catch (...) {
+    remove_quietly(files, temp);
+    throw;
+  }
+  files.sync_directory(directory_of(path));
+  // A bbolt that waits for its lock would make a database of it that nobody finds again.
+  if (status.link_count <= 1) empty->resize(2 * uint64_t{page_size});
 }
 
 void PageFile::write_empty(File& file, uint32_t page_size) {

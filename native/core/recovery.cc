@@ -28,22 +28,19 @@ void remove_stale_temporaries(FileSystem& files, const std::string& path) {
   if (has_temps) remove_stale_temps(files, path, nullptr);
 }
 
-bool is_bound(const JournalSegment& segment, const Meta& meta) {
-  if (meta.mark) return segment.binding.database_id == meta.mark->database_id;
-  return segment.binding.base_txid == value(meta.txid) &&
-         segment.binding.base_checksum == meta.checksum;
-}
-
-void require_bound(const std::vector<JournalSegment>& segments, const Meta& meta) {
+void require_bound(const std::vector<JournalSegment>& segments, const Meta& meta,
+                   const std::string& database_path) {
   for (const JournalSegment& segment : segments) {
     if (is_bound(segment, meta)) continue;
     const char* reason =
         meta.mark
             ? "it belongs to another database"
             : "another program has written to the database since, or it belongs to another one";
-    throw Error(ErrorCode::ERR_JOURNAL_STALE, "the journal " + segment.path +
-                                                  " is refused: " + reason +
-                                                  ". Move it away to open the database without it")
+    throw Error(ErrorCode::ERR_JOURNAL_STALE,
+                "the journal " + segment.path + " is refused: " + reason +
+                    ". See what it holds with: hotbolt recover " + database_path +
+                    " --list; and with --apply-stale "
+                    "put that on top of what the database holds now")
         .with_path(segment.path);
   }
 }
@@ -98,6 +95,12 @@ std::vector<std::shared_ptr<Segment>> keep_segments(FileSystem& files,
 
 }  // namespace
 
+bool is_bound(const JournalSegment& segment, const Meta& meta) {
+  if (meta.mark) return segment.binding.database_id == meta.mark->database_id;
+  return segment.binding.base_txid == value(meta.txid) &&
+         segment.binding.base_checksum == meta.checksum;
+}
+
 std::string defrag_path(FileSystem& files, const std::string& path) {
   char random[kRandomDigits / 2];
   files.random(random, sizeof random);
@@ -148,7 +151,7 @@ void Recovery::run(Store& store) {
   const Meta meta = store.file_->meta();
   const JournalDirectory journal = list_journal(files, store.path_);
   require_ours(journal);
-  require_bound(journal.segments, meta);
+  require_bound(journal.segments, meta, store.path_);
   if (meta.mark) {
     store.database_id_ = meta.mark->database_id;
   } else if (!journal.segments.empty()) {

@@ -33,6 +33,9 @@ struct Recovery {
                                        const JournalEnd& end);
 };
 
+// Whether the segment was written over this state of the file (4 above).
+bool is_bound(const JournalSegment& segment, const Meta& meta);
+
 // A new name for the file of a defragmentation: "<path>-defrag-<32 hex digits>".
 std::string defrag_path(FileSystem& files, const std::string& path);
 // Whether a file of this name beside the database is what a crash left of a defragmentation or a

@@ -2,6 +2,7 @@
 #include "core/store.h"
 
 #include "core/defrag.h"
+#include "core/journal_reader.h"
 #include "core/memtable_writer.h"
 #include "core/recovery.h"
 #include "core/update.h"
@@ -26,23 +27,40 @@ Store::Store(FileSystem& files, std::string path, StoreOptions options,
       pacer_(files, latency_, 0),
       retire_pacer_(files, latency_, 0) {}
 
+namespace {
+
+// Makes the database if it may, where there is nothing, or an empty file. Gives the real path.
+std::string find_or_create(FileSystem& files, const std::string& path,
+                           const StoreOptions& options) {
+  const bool may_create = options.create && !options.read_only;
+  const uint32_t page_size = options.page_size ? options.page_size : kDefaultPageSize;
+  const std::optional<FileStatus> status = files.status(path);
+  if (!status && !may_create)
+    throw Error(ErrorCode::ERR_NOT_FOUND, path + " does not exist").with_path(path);
+  const std::string resolved =
+      status ? files.real_path(path) : files.real_path(directory_of(path)) + "/" + name_of(path);
+  if (status && (!status->is_regular || status->size_bytes > 0 || !may_create)) return resolved;
+  // An empty file beside a journal is what is left of a database.
+  if (status && !list_journal(files, resolved).segments.empty()) return resolved;
+  DatabaseId id{};
+  files.random(id.data(), id.size());
+  if (status) {
+    PageFile::initialize(
+        files, resolved, page_size, id,
+        {.lock_timeout_us = options.lock_timeout_us, .cancelled = options.cancelled});
+  } else {
+    PageFile::create(files, resolved, page_size, options.mode, id);
+  }
+  return resolved;
+}
+
+}  // namespace
+
 std::shared_ptr<Store> Store::open(FileSystem& files, const std::string& path,
                                    const StoreOptions& options,
                                    std::shared_ptr<StoreListener> listener) {
   if (path.empty()) throw Error(ErrorCode::ERR_INVALID_ARGUMENT, "the path is empty");
-  std::string resolved = path;
-  if (files.status(path)) {
-    resolved = files.real_path(path);
-  } else {
-    if (!options.create || options.read_only) {
-      throw Error(ErrorCode::ERR_NOT_FOUND, path + " does not exist").with_path(path);
-    }
-    resolved = files.real_path(directory_of(path)) + "/" + name_of(path);
-    DatabaseId database_id{};
-    files.random(database_id.data(), database_id.size());
-    PageFile::create(files, resolved, options.page_size ? options.page_size : kDefaultPageSize,
-                     options.mode, database_id);
-  }
+  const std::string resolved = find_or_create(files, path, options);
   std::shared_ptr<Store> store(new Store(files, resolved, options, std::move(listener)));
   Recovery::run(*store);
   return store;

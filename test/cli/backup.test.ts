@@ -308,6 +308,8 @@ describe('exit codes', () => {
         ['create', catalog, ...place, '--unfreeze', 'never'],
         ['create', catalog, ...place, '--concurrency', 'many'],
         ['create', catalog, ...place, '--concurrency', '0'],
+        ['create', catalog, ...place, '--ignore-errors', '60,gone'],
+        ['create', catalog, ...place, '--ignore-errors', ''],
         ['create', catalog, ...place, '--format', 'bbolt'],
         ['create', catalog, ...place, '--to', join(directory, 'copy')],
         ['create', catalog, '--target', 's4://bucket'],

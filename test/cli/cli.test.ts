@@ -2,7 +2,7 @@
 // database and on files of our own. Runs what `npm run build:ts` has compiled.
 
 import { execFile } from 'node:child_process'
-import { copyFile, open as openFile } from 'node:fs/promises'
+import { copyFile, open as openFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
 import { open } from '../../lib/index.ts'
@@ -78,6 +78,17 @@ test('what is put can be got, listed and deleted, in nested buckets too', () =>
     expect(await hotbolt('delete', path, 'a/b', '0x00ff')).toMatchObject({ code: 0 })
     expect(await hotbolt('delete', path, 'a/b', 'key')).toMatchObject({ code: 0 })
     expect(await hotbolt('get', path, 'a/b', 'key')).toMatchObject({ code: 1, out: '' })
+  }))
+
+test('put makes a database of an empty file when it may make one', () =>
+  inDirectory(async (directory) => {
+    const path = join(directory, 'data.db')
+    await writeFile(path, '')
+    const refused = await hotbolt('put', path, 'b', 'key', 'value')
+    expect(refused).toMatchObject({ code: 1, errors: expect.stringContaining('empty') })
+    const put = ['put', path, 'b', 'key', 'value', '--create']
+    expect(await hotbolt(...put)).toMatchObject({ code: 0 })
+    expect(await hotbolt('get', path, 'b', 'key')).toMatchObject({ code: 0, out: 'value' })
   }))
 
 test('damage is exit code 4, and the pages are named', () =>

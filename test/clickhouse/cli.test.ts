@@ -48,6 +48,9 @@ testIf('chdb', 'tables of an embedded ClickHouse go round', () =>
     expect(await readdir(join(data, 'shadow'))).toEqual(['increment.txt'])
     expect((await backup('show', 'one')).out).toMatch(/^of +clickhouse /m)
     expect(await backup('verify', 'one')).toMatchObject({ code: 0 })
+    const ignoring = ['--ignore-errors', '60,81', '--ignore-errors', '999']
+    const two = await backup('create', '--chdb', data, '--name', 'two', ...ignoring)
+    expect(two, two.errors).toMatchObject({ code: 0 })
     await query(again, 'SELECT 1')
     const restored = await backup('restore', 'one', '--chdb', again)
     expect(restored, restored.errors).toMatchObject({ code: 0 })

@@ -1,12 +1,13 @@
 // A real ClickHouse does not release what it was asked to: tables that are dropped, made anew or
 // renamed while they are frozen, and an UNFREEZE that fails, hangs, or says that it has done it.
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { clickhouseSource, type ClickHouseClient } from '../../lib/adapters/clickhouse/index.ts'
-import type { Freeze, FreezeSource } from '../../lib/index.ts'
+import { createBackup, type Freeze, type FreezeSource } from '../../lib/index.ts'
 import { describeIf } from '../support/tools.ts'
 import { codeOf } from '../support/with-database.ts'
 import { TestServer } from '../support/clickhouse-server.ts'
@@ -168,6 +169,28 @@ describeIf('chdb', 'freezes of a real ClickHouse', () => {
     const { source, freeze } = await freezeNew('d.t', meddling(answer))
     expect(await release(source, freeze)).toBe(expected)
     await server.run('DROP TABLE d.t SYNC')
+  })
+
+  test('an UNFREEZE that is refused is a warning with its number, or is ignored', async () => {
+    const tables = ['d.t1', 'd.t2']
+    for (const table of tables) await make(table)
+    const refuse = fail('Code: 999. Coordination::Exception: Session expired', {})
+    const source = await clickhouseSource({ client: meddling(refuse) })
+    const told: unknown[] = []
+    const onWarning = (message: unknown): unknown => told.push(message)
+    subscribe('hotbolt:backup-warning', onWarning)
+    const target = join(directory, 'refused')
+    const report = await createBackup(source, { target, name: 'one' })
+    unsubscribe('hotbolt:backup-warning', onWarning)
+    const each = (expected: unknown): unknown[] => tables.map(() => expected)
+    expect(report.tables).toMatchObject(each({ unfreeze: 'refused', unfreezeError: 999 }))
+    expect(report.warnings).toEqual(each(expect.stringContaining('Code: 999')))
+    expect(told).toHaveLength(tables.length)
+    expect(server.shadow()).toEqual([])
+    const ignored = await createBackup(source, { target, name: 'two', ignoreErrors: [999] })
+    expect(ignored.tables).toMatchObject(each({ unfreeze: 'ignored', unfreezeError: 999 }))
+    expect(ignored.warnings).toEqual([])
+    for (const table of tables) await server.run(`DROP TABLE ${table} SYNC`)
   })
 
   test('an UNFREEZE that hangs', async () => {

@@ -285,7 +285,7 @@ for (const what of ['a file', 'the manifest'] as const) {
 }
 
 test(
-  'an onProgress callback that throws cancels the backup; after its completion it is a warning',
+  'an onProgress that throws ends the backup with its error; afterwards it is a warning',
   withBackups(async (place) => {
     for (const phase of ['listing', 'copying', 'publishing', 'unfreezing', 'done']) {
       place.objects.clear()
@@ -299,7 +299,7 @@ test(
         expect((await create).warnings[0]).toContain('of the caller')
         place.expectNothingLeft(source)
       } else {
-        await expect(create).rejects.toMatchObject({ code: 'ERR_ABORTED', cause })
+        await expect(create).rejects.toBe(cause)
         place.expectUndone(source)
       }
     }

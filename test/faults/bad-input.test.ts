@@ -11,6 +11,7 @@ import { describe, expect, test } from 'vitest'
 import { HotboltError, open, type BucketOptions, type ErrorCode } from '../../lib/index.ts'
 import type { NameOptions, OpenOptions } from '../../lib/index.ts'
 import { changeMetas, flipByte, metaOffset, patchFile, readMetas } from '../support/page-file.ts'
+import { copyAsCrashed } from '../support/crashed.ts'
 import { errorOf, expectOpenRefusal, expectRefusal } from '../support/refusal.ts'
 import { describeIf, testIf } from '../support/tools.ts'
 import {
@@ -42,7 +43,7 @@ const inPath = (run: (path: string, directory: string) => Promise<void>) => () =
 
 describe('a file that is no database', () => {
   const contents: [string, Buffer, ErrorCode[]][] = [
-    ['an empty file', Buffer.alloc(0), ['ERR_NOT_A_DATABASE', 'ERR_TRUNCATED']],
+    ['an empty file', Buffer.alloc(0), ['ERR_NOT_A_DATABASE']],
     ['one byte', Buffer.from('x'), ['ERR_NOT_A_DATABASE']],
     ['a text', Buffer.alloc(20_000, 'All work and no play. '), ['ERR_NOT_A_DATABASE']],
     ['zeros', Buffer.alloc(65_536), ['ERR_NOT_A_DATABASE']],
@@ -57,11 +58,60 @@ describe('a file that is no database', () => {
     inPath(async (path, directory) => {
       await writeFile(path, content)
       for (const readOnly of [false, true]) {
-        await expectOpenRefusal(codes, directory, () => open(path, { readOnly }))
+        // Of an empty file a database is made where one may be made.
+        const options = { readOnly, create: content.length > 0 }
+        await expectOpenRefusal(codes, directory, () => open(path, options))
       }
       expect((await readFile(path)).equals(content)).toBe(true)
       expect(await readdir(directory)).toEqual(['data.db'])
     })(),
+  )
+
+  test(
+    'an empty file becomes a database, as with bbolt, and keeps its mode',
+    inPath(async (path, directory) => {
+      await writeFile(path, '', { mode: 0o640 })
+      const link = join(directory, 'link')
+      await symlink(path, link)
+      const db = await open(link, { pageSize: 1024 })
+      expect(db.path).toBe(path)
+      expect(db.stats().pageSize).toBe(1024)
+      await db.bucket('b').put('k', 'v')
+      await db.close()
+      expect((await stat(path)).mode & 0o777).toBe(0o640)
+      expect((await readdir(directory)).toSorted()).toEqual(['data.db', 'link'])
+      await verifyFile(path)
+    }),
+  )
+
+  test(
+    'an empty file is made a database once, however many ask',
+    inPath(async (path, directory) => {
+      await writeFile(path, '')
+      const asked = await Promise.allSettled(Array.from({ length: 8 }, () => open(path)))
+      const opened = asked.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+      expect(opened).toHaveLength(1)
+      for (const each of asked) {
+        if (each.status === 'rejected') expect(each.reason).toMatchObject({ code: 'ERR_LOCKED' })
+      }
+      await opened[0]?.close()
+      await verifyFile(path)
+      expect(await readdir(directory)).toEqual(['data.db'])
+    }),
+  )
+
+  test(
+    'an empty file beside a journal is what is left of a database, and left as it is',
+    inPath(async (path, directory) => {
+      const db = await open(path)
+      await db.bucket('b').put('k', 'v')
+      const crashed = await copyAsCrashed(db, join(directory, 'crashed'))
+      await db.close()
+      await truncate(crashed, 0)
+      const error = await expectOpenRefusal('ERR_NOT_A_DATABASE', directory, () => open(crashed))
+      expect(error.message).toContain('journal')
+      expect((await stat(crashed)).size).toBe(0)
+    }),
   )
 
   test(

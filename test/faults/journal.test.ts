@@ -202,7 +202,8 @@ describe('a journal that belongs to something else', () => {
           open(other, { readOnly }),
         )
         expect(error.message).toContain(misplaced)
-        expect(error.message).toContain('Move it away')
+        expect(error.message).toContain(`hotbolt recover ${other} --list`)
+        expect(error.message).toContain('--apply-stale')
       }
       await rename(misplaced, join(directory, 'moved away'))
       await verifyFile(other)

@@ -17,7 +17,15 @@ const nativeFiles = files.filter((file) => /^native\/.*\.(cc|h)$/.test(file))
 
 /** Lowest first: a module may import its own layer and those before it. */
 const layers: readonly (readonly string[])[] = [
-  ['lib/errors.ts', 'lib/channels.ts', 'lib/rules.ts', 'lib/names.ts', 'lib/options.ts'],
+  [
+    'lib/errors.ts',
+    'lib/channels.ts',
+    'lib/callbacks.ts',
+    'lib/rules.ts',
+    'lib/paths.ts',
+    'lib/names.ts',
+    'lib/options.ts',
+  ],
   ['lib/native.ts', 'lib/metrics.ts'],
   ['lib/database/'],
   ['lib/maintenance/'],

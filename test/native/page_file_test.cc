@@ -2,12 +2,14 @@
 #include "core/page_file.h"
 
 #include <atomic>
+#include <filesystem>
 #include <thread>
 
 #include "core/check.h"
 #include "core/pacer.h"
 #include "harness.h"
 #include "image.h"
+#include "sim_file.h"
 
 namespace hotbolt::testing {
 namespace {
@@ -86,6 +88,69 @@ TEST("creating never replaces a file that is there") {
   PageFile::create(system_files(), path, 4096, 0600, {});
   EXPECT_EQ(system_files().status(path)->size_bytes, 8);
   EXPECT_EQ(system_files().list(directory_of(path)).size(), 1);
+}
+
+TEST(
+    "an empty file becomes a database of its own mode, and is none for whoever waits for its "
+    "lock") {
+  TestFolder folder;
+  const std::string path = folder.write("data.db", "");
+  OpenMode mode;
+  mode.write = true;
+  const auto waiting = system_files().open(path, mode);
+  FileStatus like = waiting->status();
+  like.mode = 0640;
+  waiting->set_mode_and_owner(like);
+  PageFile::initialize(system_files(), path, 1024, {'i', 'd'}, {});
+  const auto file = PageFile::open(system_files(), path, {});
+  EXPECT_EQ(file->status().mode, 0640);
+  EXPECT_TRUE(file->meta().mark->database_id == DatabaseId({'i', 'd'}));
+  EXPECT_TRUE(check(*file->begin_read(), nullptr).ok());
+  EXPECT_EQ(waiting->status().size_bytes, 2048);
+  EXPECT_EQ(system_files().list(directory_of(path)).size(), 1);
+}
+
+TEST("an empty file that has another name, or is not empty any more, is left as it is") {
+  TestFolder folder;
+  const std::string path = folder.write("data.db", "");
+  const std::string other = folder.path("other");
+  std::filesystem::create_hard_link(path, other);
+  PageFile::initialize(system_files(), path, 1024, {}, {});
+  EXPECT_EQ(system_files().status(other)->size_bytes, 0);
+  const uint64_t inode = system_files().status(path)->inode;
+  PageFile::initialize(system_files(), path, 4096, {}, {});
+  EXPECT_EQ(system_files().status(path)->inode, inode);
+}
+
+TEST("making a database of an empty file may be cut or fail at every call, and is done again") {
+  const std::string path = "/d/data.db";
+  uint64_t calls = 0;
+  for (uint64_t n = 1; calls == 0 || n <= calls; n++) {
+    for (const bool is_cut : {true, false}) {
+      SimFileSystem files(n + 1000);  // other random names than after it
+      files.put_file(path, "");
+      std::unique_ptr<SimFileSystem> after;
+      if (is_cut) {
+        files.set_hook([&, first = files.calls()](uint64_t call, const char*) {
+          if (call - first == n) after = files.crash(n);
+        });
+      } else {
+        files.fail_call(n, ErrorCode::ERR_IO, 5);
+      }
+      const uint64_t before = files.calls();
+      try {
+        PageFile::initialize(files, path, 1024, {}, {});
+        if (is_cut) calls = files.calls() - before;
+      } catch (const Error&) {
+        EXPECT_FALSE(is_cut);
+      }
+      if (!is_cut) after = files.restart();
+      if (after == nullptr) continue;  // fewer calls than n
+      if (after->contents(path).empty()) PageFile::initialize(*after, path, 1024, {}, {});
+      EXPECT_TRUE(check(*PageFile::open(*after, path, {})->begin_read(), nullptr).ok());
+    }
+  }
+  EXPECT_TRUE(calls > 8);
 }
 
 TEST("the page size is found in meta 0, or where a meta 1 lies if that is damaged") {

@@ -3,6 +3,7 @@
 
 import { execFileSync } from 'node:child_process'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { existsSync } from 'node:fs'
 import { link, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { basename, join, relative } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -206,11 +207,20 @@ test(
       bytesCopied: size,
       txid: expect.any(Number) as number,
       durationMs: expect.any(Number) as number,
+      warnings: [],
     })
     expect(heard).toEqual([
       { path: db.path, target, sizeBytes: size, durationMs: expect.any(Number) as number },
     ])
     expect(progress.at(-1)).toBe(size)
+    const late = join(directory, 'late.db')
+    const { warnings } = await db.backup(late, {
+      onProgress: () => {
+        if (existsSync(late)) throw new Error('of a callback')
+      },
+    })
+    expect(warnings).toEqual([expect.stringContaining('of a callback')])
+    await verifyFile(late)
     await verifyFile(target, await db.hash())
   }),
 )
@@ -312,7 +322,7 @@ test('a close cancels a backup, and is the cause that its error names', () =>
   }))
 
 test(
-  'bytesPerSecond is kept to, and an onProgress that throws cancels',
+  'bytesPerSecond is kept to, and an onProgress that throws ends it with its error',
   withDatabase(async ({ db, directory }) => {
     await fill(db, 1_000_000)
     const bytesPerSecond = 2 << 20
@@ -325,10 +335,10 @@ test(
       throw thrown
     }
     const slow = { bytesPerSecond: 1 << 18, onProgress }
-    const refusal = await expectRefusal('ERR_ABORTED', () =>
-      db.backup(join(directory, 'other.db'), slow),
-    )
-    expect(refusal.cause).toBe(thrown)
+    await expect(db.backup(join(directory, 'other.db'), slow)).rejects.toBe(thrown)
+    const onProgressAsync = (): Promise<never> => Promise.reject(thrown)
+    const async = { ...slow, onProgress: onProgressAsync }
+    await expect(db.backup(join(directory, 'other.db'), async)).rejects.toBe(thrown)
     expect(await others(db)).toEqual(['copy.db'])
     await verifyFile(join(directory, 'copy.db'))
   }),

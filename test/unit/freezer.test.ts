@@ -1,5 +1,6 @@
 // Releasing freezes: retries, deadlines, what is not believed, and what is left over.
 
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { expect, test } from 'vitest'
 import { cleanFreezes } from '../../lib/index.ts'
 import { NumberedError, SimulatedSource, type SourceCall } from '../support/backup-source.ts'
@@ -114,6 +115,35 @@ test(
     expect(count(source, 'unfreeze t0')).toBe(1)
     expect(count(source, 'unfreeze t1')).toBe(1)
     expect(await place.recorded()).toHaveLength(1)
+  }),
+)
+
+test(
+  'a refusal with any other number is a warning with it, whatever is left',
+  withBackups(async (place) => {
+    const source = SimulatedSource.of(3)
+    source.intercept = ({ verb, table, freeze }) => {
+      if (verb !== 'unfreeze' || table === 't2') return
+      source.frozen.delete(freeze!.id)
+      throw new NumberedError(table === 't0' ? 999 : 60)
+    }
+    const told: unknown[] = []
+    const onWarning = (message: unknown): unknown => told.push(message)
+    subscribe('hotbolt:backup-warning', onWarning)
+    const report = await place.create(source)
+    unsubscribe('hotbolt:backup-warning', onWarning)
+    expect(report.warnings).toEqual([expect.stringMatching(/"t0".*999/)])
+    expect(told).toEqual([expect.objectContaining({ message: report.warnings[0] })])
+    expect(report.tables).toMatchObject([
+      { unfreeze: 'refused', unfreezeError: 999 },
+      { unfreeze: 'ignored', unfreezeError: 60 },
+      { unfreeze: 'released' },
+    ])
+    expect(report.tables[2]).not.toHaveProperty('unfreezeError')
+    expect(report.leftover).toEqual([])
+    place.expectNothingLeft(source)
+    const { released, warnings } = await cleanFreezes(source, { target: place.target })
+    expect({ released, warnings }).toEqual({ released: [], warnings: [] })
   }),
 )
 

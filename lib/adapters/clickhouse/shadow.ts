@@ -34,7 +34,9 @@ export async function freezeDirectory(disk: string, id: string): Promise<string 
   if (stats === undefined) return undefined
   const isOwn =
     stats.isDirectory() && (await realpath(directory)) === join(await realpath(shadow), id)
-  if (!isOwn) throw new HotboltError('ERR_SOURCE', 'It is not a directory', { path: directory })
+  if (!isOwn) {
+    throw new HotboltError('ERR_SOURCE', `${directory} is no directory`, { path: directory })
+  }
   return directory
 }
 

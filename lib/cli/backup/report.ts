@@ -41,8 +41,26 @@ export function describeBackup(report: BackupReport, place: string, verbose: boo
     ['size', `${formatBytes(bytesCopied)} copied${reused}`],
     ['took', `${formatDuration(durationMs)}, complete after ${formatDuration(completeMs)}`],
     ['frozen', `at most ${maxFrozen} at a time`],
+    ...describeReleases(tables),
   ] as const
   return toTable(rows) + (verbose ? `\n${describeTables(tables)}` : '')
+}
+
+/** How many releases the source answered with which error; nothing when all went well. */
+function describeReleases(tables: readonly TableReport[]): readonly (readonly [string, string])[] {
+  const counts = new Map<string, number>()
+  for (const table of tables.filter(({ unfreezeError }) => unfreezeError !== undefined)) {
+    const what = releaseOf(table)
+    counts.set(what, (counts.get(what) ?? 0) + 1)
+  }
+  if (counts.size === 0) return []
+  return [['releases', [...counts].map(([what, count]) => `${count} ${what}`).join(', ')]]
+}
+
+/** `ignored (error 60)`; '' when it went well. */
+function releaseOf({ unfreeze, unfreezeError }: TableReport): string {
+  const outcome = unfreeze === 'released' ? '' : unfreeze
+  return unfreezeError === undefined ? outcome : `${unfreeze} (error ${unfreezeError})`
 }
 
 function describeTables(tables: readonly TableReport[]): string {
@@ -64,7 +82,7 @@ function describeTables(tables: readonly TableReport[]): string {
     formatDuration(table.freezeMs),
     formatDuration(table.copyMs),
     formatDuration(table.unfreezeMs),
-    table.unfreeze === 'released' ? '' : table.unfreeze,
+    releaseOf(table),
   ])
   return rows.length === 0 ? 'There are no tables.\n' : toColumns(columns, rows)
 }

@@ -70,11 +70,9 @@ export async function withClickHouse<T>(
   const login = { ...(username && { username }), ...(password && { password }) }
   // Freezing a table of many parts takes long, and its outcome has to be known.
   const client = createClient({ url, ...login, request_timeout: 3_600_000 })
-  try {
-    return await run({ client, dataPath })
-  } finally {
-    await client.close()
-  }
+  // Not `finally`: a failure there would hide the one that matters.
+  await using _ = { [Symbol.asyncDispose]: () => client.close() }
+  return await run({ client, dataPath })
 }
 
 async function withChdb<T>(
@@ -86,11 +84,8 @@ async function withChdb<T>(
   if (!(await isDirectory(path))) throw new UsageError(`${path} is no directory`)
   const { Session } = await loadOptional<ChdbPackage>('chdb', 'use --chdb')
   const sessions = Array.from({ length: chdbSessions }, () => new Session(path))
-  try {
-    return await run({ client: sessions, dataPath })
-  } finally {
-    for (const session of sessions) session.close()
-  }
+  using _ = { [Symbol.dispose]: () => sessions.forEach((session) => session.close()) }
+  return await run({ client: sessions, dataPath })
 }
 
 async function isDirectory(path: string): Promise<boolean> {

@@ -1,7 +1,8 @@
 // hotbolt defrag: rewrite a file without its free pages. Ctrl-C leaves it as it was.
 
-import { HotboltError, open, type DefragReport } from '../../index.ts'
+import { open, type DefragReport } from '../../index.ts'
 import { exitCodes, numberOption, type Command } from '../command.ts'
+import { describeFailure, failuresOf, wasAborted } from '../failure.ts'
 import { formatBytes, formatDuration } from '../format.ts'
 import { toJson, toTable } from '../output.ts'
 import { createProgressBar, defragLine } from '../progress.ts'
@@ -34,8 +35,9 @@ export const defrag: Command = {
       return exitCodes.ok
     } catch (error) {
       bar.end()
-      if (!HotboltError.is(error, 'ERR_ABORTED')) throw error
+      if (!wasAborted(error)) throw error
       process.stderr.write('Interrupted: the file is as it was.\n')
+      if (failuresOf(error).length > 1) process.stderr.write(describeFailure(error))
       return exitCodes.interrupted
     } finally {
       process.off('SIGINT', interrupt)

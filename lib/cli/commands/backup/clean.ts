@@ -6,7 +6,7 @@ import { aftermathCode, describeAftermath } from '../../backup/report.ts'
 import { sourceOptionHelp, sourceOptions } from '../../backup/source.ts'
 import { withSource } from '../../backup/source.ts'
 import { targetOptionHelp, targetOptions, withTarget } from '../../backup/target.ts'
-import { numberOption, textOption, type Command } from '../../command.ts'
+import { integersOption, numberOption, textOption, type Command } from '../../command.ts'
 import { counted, toJson } from '../../output.ts'
 
 export const clean: Command = {
@@ -22,6 +22,7 @@ export const clean: Command = {
     state: { type: 'string' },
     'unfreeze-concurrency': { type: 'string' },
     'unfreeze-timeout-ms': { type: 'string' },
+    'ignore-errors': { type: 'string', multiple: true },
     'dry-run': { type: 'boolean' },
   },
   optionHelp: [
@@ -30,6 +31,7 @@ export const clean: Command = {
     ['--state <directory>', 'where freezes are recorded; needed for s3://'],
     ['--unfreeze-concurrency <n>', 'tables that are released at a time (8)'],
     ['--unfreeze-timeout-ms <n>', 'of one attempt to release a table (60000)'],
+    ['--ignore-errors <n,...>', 'of the source, which mean "is gone" (60,81,218)'],
     ['--dry-run', 'only say what would be done'],
   ],
   positionals: [0, 1],
@@ -44,6 +46,7 @@ export const clean: Command = {
           stateDirectory: state === undefined ? undefined : resolve(state),
           unfreezeConcurrency: numberOption(values, 'unfreeze-concurrency'),
           unfreezeTimeoutMs: numberOption(values, 'unfreeze-timeout-ms'),
+          ignoreErrors: integersOption(values, 'ignore-errors'),
         }),
       )
       await output.write(output.json ? toJson(report) : describe(report, dryRun))

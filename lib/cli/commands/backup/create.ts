@@ -13,7 +13,8 @@ import { sourceOptionHelp, sourceOptions, withSource } from '../../backup/source
 import { backupName, targetOptionHelp, targetOptions } from '../../backup/target.ts'
 import { withTarget } from '../../backup/target.ts'
 import { aftermathCode, describeAftermath, describeBackup } from '../../backup/report.ts'
-import { choiceOption, exitCodes, numberOption, textOption, textsOption } from '../../command.ts'
+import { choiceOption, exitCodes, integersOption, numberOption } from '../../command.ts'
+import { textOption, textsOption } from '../../command.ts'
 import { UsageError, type Command, type Invocation, type OptionValues } from '../../command.ts'
 import { formatBytes, formatDuration } from '../../format.ts'
 import { interruptible } from '../../interruption.ts'
@@ -51,6 +52,7 @@ export const create: Command = {
     unfreeze: { type: 'string' },
     'unfreeze-concurrency': { type: 'string' },
     'unfreeze-timeout-ms': { type: 'string' },
+    'ignore-errors': { type: 'string', multiple: true },
     'max-frozen': { type: 'string' },
     'bytes-per-second': { type: 'string' },
     state: { type: 'string' },
@@ -71,6 +73,7 @@ export const create: Command = {
     ['--unfreeze <when>', 'pipelined (at once), deferred (when all is copied) or inline'],
     ['--unfreeze-concurrency <n>', 'tables that are released at a time (8)'],
     ['--unfreeze-timeout-ms <n>', 'of one attempt to release a table (60000)'],
+    ['--ignore-errors <n,...>', 'of the source, which mean "is gone" (60,81,218)'],
     ['--max-frozen <n>', 'tables that may be frozen at a time (64)'],
     ['--bytes-per-second <n>', 'limit of the speed of all copies together'],
     ['--state <directory>', 'where freezes are recorded; needed for s3://'],
@@ -123,6 +126,7 @@ async function backupOptions(
     tableConcurrency: numberOption(values, 'concurrency'),
     unfreezeConcurrency: numberOption(values, 'unfreeze-concurrency'),
     unfreezeTimeoutMs: numberOption(values, 'unfreeze-timeout-ms'),
+    ignoreErrors: integersOption(values, 'ignore-errors'),
     maxFrozen: numberOption(values, 'max-frozen'),
     unfreeze: choiceOption(values, 'unfreeze', ['pipelined', 'deferred', 'inline']),
     freezeAllFirst: values['cut'] === true,
@@ -151,6 +155,7 @@ const forTargetsOnly = Object.keys(targetOptions)
   .concat(Object.keys(sourceOptions))
   .concat(['name', 'include', 'exclude', 'diff-from', 'cut', 'concurrency', 'unfreeze', 'state'])
   .concat(['unfreeze-concurrency', 'unfreeze-timeout-ms', 'max-frozen', 'verbose'])
+  .concat(['ignore-errors'])
 
 function copyToFile({ positionals: [path], values, output }: Invocation): Promise<number> {
   refuse(values, forTargetsOnly, 'not for --to')

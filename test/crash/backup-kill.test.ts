@@ -15,11 +15,12 @@ import { readManifest, tablePrefix } from '../../lib/backup/manifest.ts'
 import type { Target } from '../../lib/backup/target.ts'
 import { Child } from '../support/child.ts'
 import { FileSource } from '../support/file-source.ts'
-import { isLong, seed } from '../support/property.ts'
+import { seed } from '../support/property.ts'
 import { randomFrom } from '../support/random.ts'
+import { countOf } from '../support/tiers.ts'
 import { inDirectory, memoryDirectory } from '../support/with-database.ts'
 
-const kills = Number(process.env['HOTBOLT_BACKUP_KILLS'] ?? (isLong ? 1000 : 30))
+const kills = countOf({ short: 8, ci: 30, long: 1000 }, 'HOTBOLT_BACKUP_KILLS')
 const tables = ['a', 'b', 'c']
 
 /** A source, a target, and what a killed process has left in them. */
@@ -171,7 +172,6 @@ for (const mode of modes) {
         }
         expect(Math.min(...Object.values(seen)), JSON.stringify(seen)).toBeGreaterThan(0)
       }, memoryDirectory),
-    600_000,
   )
 }
 
@@ -205,7 +205,6 @@ test(
         expect(await scene.folders()).toEqual([])
       }
     }, memoryDirectory),
-  600_000,
 )
 
 test(
@@ -232,5 +231,4 @@ test(
         }
       }
     }, memoryDirectory),
-  isLong ? 7_200_000 : 600_000,
 )

@@ -107,7 +107,6 @@ for (const [what, after] of deeds) {
       })
       expect(seen.size, 'kills came before and after').toBe(2)
     },
-    600_000,
   )
 }
 
@@ -134,5 +133,4 @@ testIf(
     })
     expect(seen).toEqual(new Set(['before', 'restored']))
   },
-  600_000,
 )

@@ -10,9 +10,10 @@ import { expect, test } from 'vitest'
 import { open, type Database, type OpenOptions } from '../../lib/index.ts'
 import { Child } from '../support/child.ts'
 import { Model } from '../support/model.ts'
-import { isLong, seed } from '../support/property.ts'
+import { seed } from '../support/property.ts'
 import { randomFrom } from '../support/random.ts'
 import { hasTool } from '../support/tools.ts'
+import { countOf } from '../support/tiers.ts'
 import {
   inDirectory,
   leftovers,
@@ -22,7 +23,7 @@ import {
 } from '../support/with-database.ts'
 import { follow, inFlightMax } from './workload.ts'
 
-const cycles = Number(process.env['HOTBOLT_KILL_CYCLES'] ?? (isLong ? 2000 : 200))
+const cycles = countOf({ short: 20, ci: 200, long: 2000 }, 'HOTBOLT_KILL_CYCLES')
 const phases = ['preparing', 'copying', 'catching-up', 'switching', 'cleaning', 'done']
 
 const variants: OpenOptions[] = [
@@ -126,5 +127,4 @@ test(
       expect(seen.segments, `${basename(path)} left journals behind`).toBeGreaterThan(0)
       expect(seen.temporaries, 'kills fell into defragmentations').toBeGreaterThan(0)
     }, memoryDirectory),
-  isLong ? 7_200_000 : 240_000,
 )

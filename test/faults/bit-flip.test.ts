@@ -12,12 +12,12 @@ import { errorCodes, open, type OpenOptions } from '../../lib/index.ts'
 import { Child } from '../support/child.ts'
 import { readMetas } from '../support/page-file.ts'
 import { mapPages, type ByteClass } from '../support/page-map.ts'
-import { isLong, seed } from '../support/property.ts'
+import { seed } from '../support/property.ts'
 import { randomFrom } from '../support/random.ts'
+import { countOf, isLong, patienceMs } from '../support/tiers.ts'
 
-const flipCount = Number(process.env['HOTBOLT_FLIPS'] ?? (isLong ? 100_000 : 5000))
+const flipCount = countOf({ short: 500, ci: 5000, long: 100_000 }, 'HOTBOLT_FLIPS')
 /** A flip takes milliseconds; this is for a machine that does ten other things. */
-const patienceMs = 60_000
 const rssMax = 600 << 20
 /** Where fields are densest: of every page. */
 const headBytes = 64
@@ -163,6 +163,5 @@ describe.each([
       expect(counts.get('told') ?? 0).toBeGreaterThan(outcomes.size / 10)
       expect(counts.get('harmless') ?? 0).toBeGreaterThan(0)
     },
-    isLong ? 3_600_000 : 300_000,
   )
 })

@@ -147,5 +147,4 @@ const idsOf = (freezes: Iterable<{ readonly id: string }>): string[] =>
 test(
   'random schedules: every freeze is released or recorded, a manifest means a backup',
   () => holds(fc.asyncProperty(schedules, run), 150),
-  600_000,
 )

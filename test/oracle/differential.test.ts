@@ -8,15 +8,15 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { open, type Database, type OpenOptions } from '../../lib/index.ts'
 import { applyTo, type Operation } from '../support/operations.ts'
-import { isLong, seed } from '../support/property.ts'
+import { seed } from '../support/property.ts'
 import { randomFrom } from '../support/random.ts'
 import { describeIf } from '../support/tools.ts'
+import { countOf } from '../support/tiers.ts'
 import { inDirectory, refusalOf, sharedJudge, verifyFile } from '../support/with-database.ts'
 import type { FormatOptions, JudgeOp, JudgeStep } from './bbolt.ts'
 
-const operationsTotal = isLong ? 10_000_000 : 400_000
+const operationsTotal = countOf({ short: 60_000, ci: 400_000, long: 10_000_000 })
 const operationsPerRound = 5000
-const timeoutMs = isLong ? 3_600_000 : 180_000
 
 const pageSizes = [1024, 2048, 4096, 8192, 16_384, 32_768, 65_536]
 
@@ -152,7 +152,6 @@ describeIf('go', 'hotbolt and bbolt', () => {
         }
         expect(refusals).toBeGreaterThan(done / 1000)
       }),
-    timeoutMs,
   )
 
   const formats: FormatOptions[] = pageSizes.flatMap((pageSize) => [
@@ -194,7 +193,6 @@ describeIf('go', 'hotbolt and bbolt', () => {
           ;({ sha256 } = dumps[0]!)
         }
       }),
-    timeoutMs,
   )
 
   test(
@@ -222,7 +220,6 @@ describeIf('go', 'hotbolt and bbolt', () => {
         await again.close()
         await verifyFile(path, sha256)
       }),
-    timeoutMs,
   )
 
   test('agree on what is left when bbolt has lost pages, which a defragmentation finds again', () =>

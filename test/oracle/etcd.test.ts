@@ -10,7 +10,6 @@ import { describeIf, testIf } from '../support/tools.ts'
 import { holdDefragAt, inDirectory, verifyFile } from '../support/with-database.ts'
 import { allKeys, deleteKey, etcdStatus, putKey, startEtcd, type EtcdKeys } from './etcd.ts'
 
-const timeoutMs = 120_000
 
 interface Shown {
   readonly keys: EtcdKeys
@@ -78,7 +77,6 @@ describeIf('etcd', 'a real etcd', () => {
         expect(after.keys).toEqual(before.keys)
         expect(after.inUseBytes).toBeLessThanOrEqual(before.inUseBytes)
       }),
-    timeoutMs,
   )
 
   test(
@@ -103,7 +101,6 @@ describeIf('etcd', 'a real etcd', () => {
           expect(kvs.length).toBe(etcdMemberFacts.keys + 19 * (round + 1))
         }
       }),
-    timeoutMs,
   )
 })
 
@@ -122,5 +119,4 @@ testIf(
       }
       await verifyFile(member.database)
     }),
-  timeoutMs,
 )

@@ -38,5 +38,4 @@ test(
         expect(hidden).toEqual(['.catalog'])
       }
     }),
-  120_000,
 )

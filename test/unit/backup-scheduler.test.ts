@@ -214,7 +214,17 @@ test(
   'inline: a slot releases its table before it takes the next',
   withBackups(async (place) => {
     const source = SimulatedSource.of(4)
-    const report = await place.create(source, { unfreeze: 'inline', tableConcurrency: 1 })
+    const gate = new Gate()
+    source.intercept = async ({ verb }) => {
+      if (verb === 'unfreeze') await gate.pass()
+    }
+    const backup = place.create(source, { unfreeze: 'inline', tableConcurrency: 1 })
+    await gate.reached()
+    // A whole backup, as long as a slot that does not wait would need for much more than a freeze.
+    await place.create(SimulatedSource.of(4), { name: 'meanwhile' })
+    expect(source.calls).toEqual(['list', 'freeze t0', 'copy t0', 'unfreeze t0'])
+    gate.open()
+    const report = await backup
     const steps = ['freeze', 'copy', 'unfreeze', 'isFrozen']
     const expected = names(4).flatMap((name) => steps.map((step) => `${step} ${name}`))
     expect(source.calls).toEqual(['list', ...expected])

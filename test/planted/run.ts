@@ -23,7 +23,7 @@ function run(
     cwd: copy,
     encoding: 'utf8',
     maxBuffer: 1 << 28,
-    timeout: 600_000,
+    timeout: 3_600_000,
     env: { ...process.env, ...environment },
   })
   return { text: `${stdout}${stderr}`, ok: status === 0 }

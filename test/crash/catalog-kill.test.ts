@@ -93,48 +93,40 @@ async function killEverywhere(
 }
 
 for (const [what, after] of deeds) {
-  testIf(
-    'strace',
-    `${what}: before or after, nothing in between`,
-    async () => {
-      const seen = new Set<string>()
-      await killEverywhere(what, async (directory) => {
-        const path = join(directory, 'catalog')
-        const content = await contentOf(path)
-        seen.add(JSON.stringify(content))
-        expect([before, after]).toContainEqual(content)
-        await verifyCatalog(path)
-        const target = join(directory, 'backups')
-        await restoreBackup({ target, name: 'catalog', into: path, overwrite: true })
-        expect(await readdir(directory)).toEqual(['backups', 'catalog', 'store.db'])
-        expect(await contentOf(path)).toEqual(restored)
-      })
-      expect(seen.size, 'kills came before and after').toBe(2)
-    },
-  )
+  testIf('strace', `${what}: before or after, nothing in between`, async () => {
+    const seen = new Set<string>()
+    await killEverywhere(what, async (directory) => {
+      const path = join(directory, 'catalog')
+      const content = await contentOf(path)
+      seen.add(JSON.stringify(content))
+      expect([before, after]).toContainEqual(content)
+      await verifyCatalog(path)
+      const target = join(directory, 'backups')
+      await restoreBackup({ target, name: 'catalog', into: path, overwrite: true })
+      expect(await readdir(directory)).toEqual(['backups', 'catalog', 'store.db'])
+      expect(await contentOf(path)).toEqual(restored)
+    })
+    expect(seen.size, 'kills came before and after').toBe(2)
+  })
 }
 
-testIf(
-  'strace',
-  'restore store: before or after, nothing in between',
-  async () => {
-    const seen = new Set<string>()
-    await killEverywhere('restore store', async (directory) => {
-      const path = join(directory, 'store.db')
-      const read = async (): Promise<string | undefined> => {
-        await using db = await open(path)
-        return db.bucket('b', { value: 'utf8' }).get('k')
-      }
-      const value = await read()
-      seen.add(String(value))
-      expect(['before', 'restored']).toContain(value)
-      expect(leftovers(path).filter((name) => !name.includes('-restore-'))).toEqual([])
-      const target = join(directory, 'backups')
-      await restoreBackup({ target, name: 'store', into: path, overwrite: true })
-      expect(leftovers(path)).toEqual([])
-      expect(await read()).toBe('restored')
-      await verifyFile(path)
-    })
-    expect(seen).toEqual(new Set(['before', 'restored']))
-  },
-)
+testIf('strace', 'restore store: before or after, nothing in between', async () => {
+  const seen = new Set<string>()
+  await killEverywhere('restore store', async (directory) => {
+    const path = join(directory, 'store.db')
+    const read = async (): Promise<string | undefined> => {
+      await using db = await open(path)
+      return db.bucket('b', { value: 'utf8' }).get('k')
+    }
+    const value = await read()
+    seen.add(String(value))
+    expect(['before', 'restored']).toContain(value)
+    expect(leftovers(path).filter((name) => !name.includes('-restore-'))).toEqual([])
+    const target = join(directory, 'backups')
+    await restoreBackup({ target, name: 'store', into: path, overwrite: true })
+    expect(leftovers(path)).toEqual([])
+    expect(await read()).toBe('restored')
+    await verifyFile(path)
+  })
+  expect(seen).toEqual(new Set(['before', 'restored']))
+})

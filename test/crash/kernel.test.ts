@@ -101,14 +101,11 @@ describeIf(['linux', 'cmake', 'c++'], 'on the real kernel', () => {
     expect((await onDisk('rename', ext4, 'synced', 'kept')).wrong).toEqual([])
   })
 
-  test(
-    'a kill before every call of a run loses nothing acknowledged',
-    () =>
-      inDirectory(async (directory) => {
-        const { crashes, acknowledged, wrong } = await run('kill', directory, seed, killedRuns)
-        console.info(`${crashes} kills, ${acknowledged} transactions acknowledged, seed ${seed}`)
-        expect(wrong, `seen again with: ${program} kill <folder> <seed> 1 <call>`).toEqual([])
-        expect(acknowledged).toBeGreaterThan(0)
-      }, memoryDirectory),
-  )
+  test('a kill before every call of a run loses nothing acknowledged', () =>
+    inDirectory(async (directory) => {
+      const { crashes, acknowledged, wrong } = await run('kill', directory, seed, killedRuns)
+      console.info(`${crashes} kills, ${acknowledged} transactions acknowledged, seed ${seed}`)
+      expect(wrong, `seen again with: ${program} kill <folder> <seed> 1 <call>`).toEqual([])
+      expect(acknowledged).toBeGreaterThan(0)
+    }, memoryDirectory))
 })

@@ -95,36 +95,33 @@ async function inspect(path: string, progress: Progress, acknowledged: number): 
   }
 }
 
-test(
-  `${cycles} times killed, nothing that was acknowledged is lost`,
-  () =>
-    inDirectory(async (directory) => {
-      console.info(`${cycles} cycles, seed ${seed}`)
-      const path = join(directory, 'data.db')
-      const random = randomFrom(seed)
-      const progress = new Progress()
-      const seen = { segments: 0, temporaries: 0 }
-      for (let cycle = 0; cycle < cycles; cycle++) {
-        const options = variants[random(variants.length)]!
-        const args = [path, String(seed), String(progress.done + 1), JSON.stringify(options)]
-        const phase = random(2) === 0 ? undefined : phases[random(phases.length)]
-        const acknowledged = await runAndKill(args, random(60), phase)
-        const names = await readdir(directory)
-        seen.segments += names.filter((name) => name.includes('-journal-')).length
-        seen.temporaries += names.filter((name) => name.includes('-defrag-')).length
-        await expectSoundPageFile(path)
-        await inspect(path, progress, acknowledged)
-        // Every other time the next writer itself has to recover.
-        if (cycle % 2 === 0) continue
-        const db = await open(path)
-        expect(await db.hash()).toBe(progress.model.hash())
-        expect(leftovers(path).filter((name) => name.includes('-defrag-'))).toEqual([])
-        await db.close()
-        expect(leftovers(path)).toEqual([])
-        await verifyFile(path, progress.model.hash())
-      }
-      console.info(`${progress.done} transactions; left behind: ${JSON.stringify(seen)}`)
-      expect(seen.segments, `${basename(path)} left journals behind`).toBeGreaterThan(0)
-      expect(seen.temporaries, 'kills fell into defragmentations').toBeGreaterThan(0)
-    }, memoryDirectory),
-)
+test(`${cycles} times killed, nothing that was acknowledged is lost`, () =>
+  inDirectory(async (directory) => {
+    console.info(`${cycles} cycles, seed ${seed}`)
+    const path = join(directory, 'data.db')
+    const random = randomFrom(seed)
+    const progress = new Progress()
+    const seen = { segments: 0, temporaries: 0 }
+    for (let cycle = 0; cycle < cycles; cycle++) {
+      const options = variants[random(variants.length)]!
+      const args = [path, String(seed), String(progress.done + 1), JSON.stringify(options)]
+      const phase = random(2) === 0 ? undefined : phases[random(phases.length)]
+      const acknowledged = await runAndKill(args, random(60), phase)
+      const names = await readdir(directory)
+      seen.segments += names.filter((name) => name.includes('-journal-')).length
+      seen.temporaries += names.filter((name) => name.includes('-defrag-')).length
+      await expectSoundPageFile(path)
+      await inspect(path, progress, acknowledged)
+      // Every other time the next writer itself has to recover.
+      if (cycle % 2 === 0) continue
+      const db = await open(path)
+      expect(await db.hash()).toBe(progress.model.hash())
+      expect(leftovers(path).filter((name) => name.includes('-defrag-'))).toEqual([])
+      await db.close()
+      expect(leftovers(path)).toEqual([])
+      await verifyFile(path, progress.model.hash())
+    }
+    console.info(`${progress.done} transactions; left behind: ${JSON.stringify(seen)}`)
+    expect(seen.segments, `${basename(path)} left journals behind`).toBeGreaterThan(0)
+    expect(seen.temporaries, 'kills fell into defragmentations').toBeGreaterThan(0)
+  }, memoryDirectory))

@@ -132,36 +132,33 @@ describe.each([
   })
   afterAll(() => rm(directory, { recursive: true, force: true }))
 
-  test(
-    `survives single flipped bits, and tells of those in its structure (seed ${seed})`,
-    async () => {
-      const file = await readFile(path)
-      expect(file.length).toBeLessThanOrEqual(128 << 10)
-      const [zero, one] = await readMetas(path)
-      const root = zero.txid > one.txid ? zero.root : one.root
-      const classes = mapPages(file, options.pageSize, root)
-      const flips = [...new Set(planFlips(file, options.pageSize, flipCount / 2))]
-      const outcomes = await flipAll(path, flips)
+  test(`survives flipped bits, and tells of those in its structure (seed ${seed})`, async () => {
+    const file = await readFile(path)
+    expect(file.length).toBeLessThanOrEqual(128 << 10)
+    const [zero, one] = await readMetas(path)
+    const root = zero.txid > one.txid ? zero.root : one.root
+    const classes = mapPages(file, options.pageSize, root)
+    const flips = [...new Set(planFlips(file, options.pageSize, flipCount / 2))]
+    const outcomes = await flipAll(path, flips)
 
-      const counts = new Map<string, number>()
-      const silent: string[] = []
-      for (const [flip, { met, ok, rss, ...seen }] of outcomes) {
-        expect(rss, flip).toBeLessThan(rssMax)
-        for (const code of Object.values(met)) {
-          expect(errorCodes, flip).toContain(code)
-          expect(code, `${flip} ${JSON.stringify(met)}`).not.toBe('ERR_INTERNAL')
-        }
-        const name = classes[Number(flip.split(' ')[0])]!
-        const told = ok !== true || Object.keys(met).length > 0
-        const changed = seen.hash !== hash
-        const outcome = told ? 'told' : changed ? `misread ${name}` : 'harmless'
-        counts.set(outcome, (counts.get(outcome) ?? 0) + 1)
-        if (!told && changed && !untold.has(name)) silent.push(`${flip} (${name})`)
+    const counts = new Map<string, number>()
+    const silent: string[] = []
+    for (const [flip, { met, ok, rss, ...seen }] of outcomes) {
+      expect(rss, flip).toBeLessThan(rssMax)
+      for (const code of Object.values(met)) {
+        expect(errorCodes, flip).toContain(code)
+        expect(code, `${flip} ${JSON.stringify(met)}`).not.toBe('ERR_INTERNAL')
       }
-      console.info(`${outcomes.size} flips, seed ${seed}: ${JSON.stringify([...counts])}`)
-      expect(silent).toEqual([])
-      expect(counts.get('told') ?? 0).toBeGreaterThan(outcomes.size / 10)
-      expect(counts.get('harmless') ?? 0).toBeGreaterThan(0)
-    },
-  )
+      const name = classes[Number(flip.split(' ')[0])]!
+      const told = ok !== true || Object.keys(met).length > 0
+      const changed = seen.hash !== hash
+      const outcome = told ? 'told' : changed ? `misread ${name}` : 'harmless'
+      counts.set(outcome, (counts.get(outcome) ?? 0) + 1)
+      if (!told && changed && !untold.has(name)) silent.push(`${flip} (${name})`)
+    }
+    console.info(`${outcomes.size} flips, seed ${seed}: ${JSON.stringify([...counts])}`)
+    expect(silent).toEqual([])
+    expect(counts.get('told') ?? 0).toBeGreaterThan(outcomes.size / 10)
+    expect(counts.get('harmless') ?? 0).toBeGreaterThan(0)
+  })
 })

@@ -128,20 +128,17 @@ test('a file that is written over while it is open gives errors or answers', () 
 
 const events = countOf({ short: 60, ci: 300, long: 10_000 }, 'HOTBOLT_CUTS_SHORT')
 
-test(
-  `${events} times cut short under four threads that scan it`,
-  () =>
-    inDirectory(async (directory) => {
-      const path = join(directory, 'data.db')
-      await makeDatabase(path)
-      const args = [path, String(events), String(seed)]
-      const { codes, scans } = JSON.parse((await runChild('cut-short', args)).join('')) as {
-        codes: Record<string, number>
-        scans: number
-      }
-      console.info(`${scans} scans to the end, seed ${seed}; ${JSON.stringify(codes)}`)
-      expect(codes['ERR_TRUNCATED']).toBeGreaterThan(0)
-      const known = ['ERR_TRUNCATED', 'ERR_IO', 'ERR_CORRUPT', 'ERR_NOT_A_DATABASE', 'ERR_CHECKSUM']
-      expect(Object.keys(codes).filter((code) => !known.includes(code))).toEqual([])
-    }),
-)
+test(`${events} times cut short under four threads that scan it`, () =>
+  inDirectory(async (directory) => {
+    const path = join(directory, 'data.db')
+    await makeDatabase(path)
+    const args = [path, String(events), String(seed)]
+    const { codes, scans } = JSON.parse((await runChild('cut-short', args)).join('')) as {
+      codes: Record<string, number>
+      scans: number
+    }
+    console.info(`${scans} scans to the end, seed ${seed}; ${JSON.stringify(codes)}`)
+    expect(codes['ERR_TRUNCATED']).toBeGreaterThan(0)
+    const known = ['ERR_TRUNCATED', 'ERR_IO', 'ERR_CORRUPT', 'ERR_NOT_A_DATABASE', 'ERR_CHECKSUM']
+    expect(Object.keys(codes).filter((code) => !known.includes(code))).toEqual([])
+  }))

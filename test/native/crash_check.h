@@ -77,9 +77,9 @@ struct FoundBackup {
 struct Outcome {
   Seq seq = 0;
   uint64_t fingerprint = 0;
-  uint64_t fingerprint_after = 0;             // with one more write
+  uint64_t fingerprint_after = 0;                // with one more write
   std::map<std::string, FoundBackup> backups{};  // by path
-  std::string wrong;                          // "" : nothing
+  std::string wrong;                             // "" : nothing
 };
 
 inline std::string first_issue(const CheckReport& report) {

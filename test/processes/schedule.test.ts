@@ -55,25 +55,22 @@ async function here(path: string, scheduleSeed: number, ledger: Ledger): Promise
   await expectContent(path, ledger)
 }
 
-test(
-  `${schedules} schedules`,
-  () =>
-    inDirectory(async (directory) => {
-      announce('test/processes/schedule.test.ts', `${schedules} schedules`, {
-        HOTBOLT_SCHEDULES: schedules,
-      })
-      let ledgers = [new Ledger(), new Ledger()] as const
-      for (let index = 0; index < schedules; index++) {
-        const scheduleSeed = seed + index
-        // Other files every now and then: young ones differ from old ones.
-        if (index % 10 === 0) ledgers = [new Ledger(), new Ledger()]
-        const generation = index - (index % 10)
-        const both = Promise.all([
-          here(join(directory, `here-${generation}.db`), scheduleSeed, ledgers[0]),
-          elsewhere(join(directory, `elsewhere-${generation}.db`), scheduleSeed, ledgers[1]),
-        ])
-        await within(patienceMs, `the schedule FC_SEED=${scheduleSeed} HOTBOLT_SCHEDULES=1`, both)
-        expect(openFilesIn(directory)).toEqual([])
-      }
-    }),
-)
+test(`${schedules} schedules`, () =>
+  inDirectory(async (directory) => {
+    announce('test/processes/schedule.test.ts', `${schedules} schedules`, {
+      HOTBOLT_SCHEDULES: schedules,
+    })
+    let ledgers = [new Ledger(), new Ledger()] as const
+    for (let index = 0; index < schedules; index++) {
+      const scheduleSeed = seed + index
+      // Other files every now and then: young ones differ from old ones.
+      if (index % 10 === 0) ledgers = [new Ledger(), new Ledger()]
+      const generation = index - (index % 10)
+      const both = Promise.all([
+        here(join(directory, `here-${generation}.db`), scheduleSeed, ledgers[0]),
+        elsewhere(join(directory, `elsewhere-${generation}.db`), scheduleSeed, ledgers[1]),
+      ])
+      await within(patienceMs, `the schedule FC_SEED=${scheduleSeed} HOTBOLT_SCHEDULES=1`, both)
+      expect(openFilesIn(directory)).toEqual([])
+    }
+  }))

@@ -57,45 +57,42 @@ class Lane {
   }
 }
 
-test(
-  `${terminations} terminations`,
-  () =>
-    inDirectory(async (directory) => {
-      announce('test/processes/terminate.test.ts', `${terminations} terminations`, {
-        HOTBOLT_TERMINATIONS: terminations,
-      })
-      const random = randomFrom(seed)
-      const lanes = Array.from(
-        { length: threads },
-        (_, index) => new Lane(join(directory, `${index}.db`), seed + index),
-      )
-      for (const lane of lanes) lane.start()
-      // This thread has a store, too; its durable writes are the clock.
-      const own = await open(join(directory, 'own.db'), churnOptions)
-      let ticks = 0
-      const tick = (): Promise<void> => own.bucket('b').put('ticks', String(++ticks))
-      for (let n = 0; n < terminations; n++) {
-        const lane = lanes[random(threads)]!
-        // At any moment of its start, or in the middle of its work.
-        const target = lane.ledger.total + (random(3) === 0 ? 0 : random(20))
-        const until = Date.now() + patienceMs
-        for (let wait = random(3); wait > 0; wait--) await tick()
-        while (lane.ledger.total < target && Date.now() < until) await tick()
-        expect(lane.ledger.total, 'it goes on').toBeGreaterThanOrEqual(target)
-        await lane.terminate()
-        expect(openFilesIn(lane.path), 'it has let go of its file').toEqual([])
-        await lane.inspect()
-        lane.start()
-      }
-      await Promise.all(lanes.map((lane) => lane.terminate()))
-      expect(String(own.bucket('b').get('ticks'))).toBe(String(ticks))
-      await own.close()
-      for (const lane of lanes) await lane.inspect()
-      for (const lane of lanes) await verifyFile(lane.path)
-      await verifyFile(join(directory, 'own.db'))
-      expect(openFilesIn(directory)).toEqual([])
-    }),
-)
+test(`${terminations} terminations`, () =>
+  inDirectory(async (directory) => {
+    announce('test/processes/terminate.test.ts', `${terminations} terminations`, {
+      HOTBOLT_TERMINATIONS: terminations,
+    })
+    const random = randomFrom(seed)
+    const lanes = Array.from(
+      { length: threads },
+      (_, index) => new Lane(join(directory, `${index}.db`), seed + index),
+    )
+    for (const lane of lanes) lane.start()
+    // This thread has a store, too; its durable writes are the clock.
+    const own = await open(join(directory, 'own.db'), churnOptions)
+    let ticks = 0
+    const tick = (): Promise<void> => own.bucket('b').put('ticks', String(++ticks))
+    for (let n = 0; n < terminations; n++) {
+      const lane = lanes[random(threads)]!
+      // At any moment of its start, or in the middle of its work.
+      const target = lane.ledger.total + (random(3) === 0 ? 0 : random(20))
+      const until = Date.now() + patienceMs
+      for (let wait = random(3); wait > 0; wait--) await tick()
+      while (lane.ledger.total < target && Date.now() < until) await tick()
+      expect(lane.ledger.total, 'it goes on').toBeGreaterThanOrEqual(target)
+      await lane.terminate()
+      expect(openFilesIn(lane.path), 'it has let go of its file').toEqual([])
+      await lane.inspect()
+      lane.start()
+    }
+    await Promise.all(lanes.map((lane) => lane.terminate()))
+    expect(String(own.bucket('b').get('ticks'))).toBe(String(ticks))
+    await own.close()
+    for (const lane of lanes) await lane.inspect()
+    for (const lane of lanes) await verifyFile(lane.path)
+    await verifyFile(join(directory, 'own.db'))
+    expect(openFilesIn(directory)).toEqual([])
+  }))
 
 test('threads that end while results are on the way, in a process that has nothing else', () =>
   inDirectory(async (directory) => {

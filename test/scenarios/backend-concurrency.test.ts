@@ -68,7 +68,7 @@ describe('TestLockVerify: nobody writes who may not', () => {
   )
 })
 
-describe('TestFailoverOnDefrag: the process dies in a defragmentation, the next one takes over', () => {
+describe('TestFailoverOnDefrag: the process dies in the middle, the next one takes over', () => {
   test.concurrent.each(pausePoints)('at %s', (point) =>
     inDirectory(async (directory) => {
       const path = join(directory, 'data.db')

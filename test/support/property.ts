@@ -19,7 +19,7 @@ function integerFrom(name: string): number | undefined {
 /** The seed of this process: from FC_SEED, or a new one. */
 export const seed: number = integerFrom('FC_SEED') ?? Math.floor(Math.random() * 0x7fff_ffff)
 
-/** Checks the property `runs` times, or the share of this tier; throws with the command that repeats the failure. */
+/** Checks it `runs` times, or this tier's share; throws with the command that repeats a failure. */
 export async function holds<Values extends unknown[]>(
   property: IAsyncProperty<Values>,
   runs: number,

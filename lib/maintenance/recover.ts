@@ -165,6 +165,7 @@ const isMisfit = (error: HotboltError): boolean =>
 function doOne(tx: Transaction, { kind, bucket, key, value, sequence }: JournalOperation): void {
   const at = bucketAt(tx, bucket)
   const name = key ?? Buffer.alloc(0)
+  const exists = (): boolean => (bucketAt(tx, [...bucket, name]) as TransactionBucket).exists
   switch (kind) {
     case 'put':
       return (at as TransactionBucket).put(name, value ?? Buffer.alloc(0))
@@ -173,9 +174,9 @@ function doOne(tx: Transaction, { kind, bucket, key, value, sequence }: JournalO
     case 'set-sequence':
       return (at as TransactionBucket).setSequence(sequence ?? 0n)
     case 'create-bucket':
-      return at.bucket(name).exists ? undefined : at.createBucket(name)
+      return exists() ? undefined : at.createBucket(name)
     case 'delete-bucket':
-      return at.bucket(name).exists ? at.deleteBucket(name) : undefined
+      return exists() ? at.deleteBucket(name) : undefined
   }
 }
 

@@ -7,13 +7,14 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
+import { patienceMs } from '../support/tiers.ts'
 
 const [directory = '', count = ''] = process.argv.slice(2)
 
 async function flood(path: string): Promise<void> {
   const { open } = await import('../../lib/index.ts')
   const { native } = await import('../../lib/native.ts')
-  const db = await open(path, { checkpointBytes: 4 << 10, lockTimeoutMs: 60_000 })
+  const db = await open(path, { checkpointBytes: 4 << 10, lockTimeoutMs: patienceMs })
   const kept: unknown[] = []
   for (let n = 0; n < 200; n++) {
     void db.bucket('b').put(`k${n}`, Buffer.alloc(100))

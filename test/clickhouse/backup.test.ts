@@ -10,12 +10,13 @@ import { createBackup, type FreezeSource, type Target, type UnfreezeMode } from 
 import { directoryTarget } from '../../lib/backup/directory-target.ts'
 import { restoreBackup } from '../../lib/backup/restore.ts'
 import { verifyBackup } from '../../lib/backup/verify.ts'
+import { countOf } from '../support/tiers.ts'
 import { describeIf } from '../support/tools.ts'
 import { codeOf, memoryDirectory } from '../support/with-database.ts'
 import { TestServer } from '../support/clickhouse-server.ts'
 import { contentOf, makeTables } from './tables.ts'
 
-const tableCount = 200
+const tableCount = countOf({ short: 40, ci: 200, long: 200 })
 const batchRows = 10
 const databases = ['show', 'odd. `db`\\ \u00fc', 'ordinary']
 const busy: readonly TableName[] = [0, 1].map((index) => ({ database: 'busy', table: `w${index}` }))
@@ -100,7 +101,8 @@ describeIf('chdb', 'backups of a real ClickHouse', () => {
     const onProgress = (): void => writers.forEach((writer) => void writer.write())
     const report = await createBackup(source, { ...options, onProgress })
     await Promise.all(writers.map((writer) => writer.write()))
-    expect(writers.every(({ acknowledged }) => acknowledged > 10)).toBe(true)
+    // Three batches before it, one after.
+    expect(writers.every(({ acknowledged }) => acknowledged > 4)).toBe(true)
 
     expect(report.tables.length).toBe(tableCount + busy.length)
     expect(report.tables.filter(({ outcome }) => outcome !== 'copied')).toEqual([])

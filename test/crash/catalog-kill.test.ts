@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { expect } from 'vitest'
 import { createBackup, open, openCatalog, restoreBackup } from '../../lib/index.ts'
 import { Child } from '../support/child.ts'
+import { countOf } from '../support/tiers.ts'
 import { testIf, toolPath } from '../support/tools.ts'
 import { get, put, verifyCatalog } from '../support/with-catalog.ts'
 import { inDirectory, leftovers, memoryDirectory, verifyFile } from '../support/with-database.ts'
@@ -64,7 +65,10 @@ const deeds: [string, Record<string, string>][] = [
   ['restore', restored],
 ]
 
-/** Calls back with a copy of what was prepared after every kill, and when the deed was done. */
+/** Of the calls of a deed every n-th is killed before, the first one always. */
+const stride = countOf({ short: 9, ci: 1, long: 1 })
+
+/** Calls back with a copy of what was prepared after each kill, and when the deed was done. */
 async function killEverywhere(
   what: string,
   inspect: (directory: string) => Promise<void>,
@@ -75,7 +79,7 @@ async function killEverywhere(
     await prepare(prepared)
     let kills = 0
     for (const call of calls) {
-      for (let isKilled = true, nth = 1; isKilled; nth++) {
+      for (let isKilled = true, nth = 1; isKilled; nth += stride) {
         const place = join(directory, `${call} ${nth}`)
         await cp(prepared, place, { recursive: true })
         isKilled = await runAndKill(what, place, call, nth)
@@ -89,50 +93,40 @@ async function killEverywhere(
 }
 
 for (const [what, after] of deeds) {
-  testIf(
-    'strace',
-    `${what}: before or after, nothing in between`,
-    async () => {
-      const seen = new Set<string>()
-      await killEverywhere(what, async (directory) => {
-        const path = join(directory, 'catalog')
-        const content = await contentOf(path)
-        seen.add(JSON.stringify(content))
-        expect([before, after]).toContainEqual(content)
-        await verifyCatalog(path)
-        const target = join(directory, 'backups')
-        await restoreBackup({ target, name: 'catalog', into: path, overwrite: true })
-        expect(await readdir(directory)).toEqual(['backups', 'catalog', 'store.db'])
-        expect(await contentOf(path)).toEqual(restored)
-      })
-      expect(seen.size, 'kills came before and after').toBe(2)
-    },
-    600_000,
-  )
+  testIf('strace', `${what}: before or after, nothing in between`, async () => {
+    const seen = new Set<string>()
+    await killEverywhere(what, async (directory) => {
+      const path = join(directory, 'catalog')
+      const content = await contentOf(path)
+      seen.add(JSON.stringify(content))
+      expect([before, after]).toContainEqual(content)
+      await verifyCatalog(path)
+      const target = join(directory, 'backups')
+      await restoreBackup({ target, name: 'catalog', into: path, overwrite: true })
+      expect(await readdir(directory)).toEqual(['backups', 'catalog', 'store.db'])
+      expect(await contentOf(path)).toEqual(restored)
+    })
+    expect(seen.size, 'kills came before and after').toBe(2)
+  })
 }
 
-testIf(
-  'strace',
-  'restore store: before or after, nothing in between',
-  async () => {
-    const seen = new Set<string>()
-    await killEverywhere('restore store', async (directory) => {
-      const path = join(directory, 'store.db')
-      const read = async (): Promise<string | undefined> => {
-        await using db = await open(path)
-        return db.bucket('b', { value: 'utf8' }).get('k')
-      }
-      const value = await read()
-      seen.add(String(value))
-      expect(['before', 'restored']).toContain(value)
-      expect(leftovers(path).filter((name) => !name.includes('-restore-'))).toEqual([])
-      const target = join(directory, 'backups')
-      await restoreBackup({ target, name: 'store', into: path, overwrite: true })
-      expect(leftovers(path)).toEqual([])
-      expect(await read()).toBe('restored')
-      await verifyFile(path)
-    })
-    expect(seen).toEqual(new Set(['before', 'restored']))
-  },
-  600_000,
-)
+testIf('strace', 'restore store: before or after, nothing in between', async () => {
+  const seen = new Set<string>()
+  await killEverywhere('restore store', async (directory) => {
+    const path = join(directory, 'store.db')
+    const read = async (): Promise<string | undefined> => {
+      await using db = await open(path)
+      return db.bucket('b', { value: 'utf8' }).get('k')
+    }
+    const value = await read()
+    seen.add(String(value))
+    expect(['before', 'restored']).toContain(value)
+    expect(leftovers(path).filter((name) => !name.includes('-restore-'))).toEqual([])
+    const target = join(directory, 'backups')
+    await restoreBackup({ target, name: 'store', into: path, overwrite: true })
+    expect(leftovers(path)).toEqual([])
+    expect(await read()).toBe('restored')
+    await verifyFile(path)
+  })
+  expect(seen).toEqual(new Set(['before', 'restored']))
+})

@@ -8,8 +8,9 @@
 
 import { beforeAll, expect, test } from 'vitest'
 import { buildProgram, runProgram } from '../support/native-program.ts'
-import { isLong, seed } from '../support/property.ts'
+import { seed } from '../support/property.ts'
 import { describeIf, testIf, toolPath, type Tool } from '../support/tools.ts'
+import { countOf, isLong } from '../support/tiers.ts'
 import { inDirectory, memoryDirectory } from '../support/with-database.ts'
 
 interface Summary {
@@ -36,11 +37,10 @@ const disks: readonly Disk[] = [
   { mkfs: 'mkfs.xfs', mkfsOptions: '-b size=1024', mountOptions: 'logbsize=256k' },
 ]
 
-const cuts = Number(process.env['HOTBOLT_CUTS'] ?? (isLong ? 5000 : 200))
+const cuts = countOf({ short: 24, ci: 200, long: 5000 }, 'HOTBOLT_CUTS')
 const cutsPerDisk = Math.ceil(cuts / disks.length)
 const call = process.env['HOTBOLT_CUT_CALL']
 const killedRuns = isLong ? 20 : 1
-const timeoutMs = isLong || cuts > 200 ? 7_200_000 : 120_000
 
 const typeOf = (disk: Disk): string => disk.mkfs.slice('mkfs.'.length)
 const nameOf = (disk: Disk): string =>
@@ -60,7 +60,7 @@ function onDisk(command: string, disk: Disk, ...args: (string | number)[]): Prom
 describeIf(['linux', 'cmake', 'c++'], 'on the real kernel', () => {
   beforeAll(async () => {
     program = await buildProgram('hotbolt_kernel')
-  }, 600_000)
+  })
 
   for (const disk of disks) {
     testIf(
@@ -78,7 +78,6 @@ describeIf(['linux', 'cmake', 'c++'], 'on the real kernel', () => {
         expect(wrong, `again: FC_SEED=<seed> HOTBOLT_CUT_CALL=<call> ${replay}`).toEqual([])
         expect(acknowledged).toBeGreaterThan(0)
       },
-      timeoutMs,
     )
   }
 
@@ -102,15 +101,11 @@ describeIf(['linux', 'cmake', 'c++'], 'on the real kernel', () => {
     expect((await onDisk('rename', ext4, 'synced', 'kept')).wrong).toEqual([])
   })
 
-  test(
-    'a kill before every call of a run loses nothing acknowledged',
-    () =>
-      inDirectory(async (directory) => {
-        const { crashes, acknowledged, wrong } = await run('kill', directory, seed, killedRuns)
-        console.info(`${crashes} kills, ${acknowledged} transactions acknowledged, seed ${seed}`)
-        expect(wrong, `seen again with: ${program} kill <folder> <seed> 1 <call>`).toEqual([])
-        expect(acknowledged).toBeGreaterThan(0)
-      }, memoryDirectory),
-    timeoutMs,
-  )
+  test('a kill before every call of a run loses nothing acknowledged', () =>
+    inDirectory(async (directory) => {
+      const { crashes, acknowledged, wrong } = await run('kill', directory, seed, killedRuns)
+      console.info(`${crashes} kills, ${acknowledged} transactions acknowledged, seed ${seed}`)
+      expect(wrong, `seen again with: ${program} kill <folder> <seed> 1 <call>`).toEqual([])
+      expect(acknowledged).toBeGreaterThan(0)
+    }, memoryDirectory))
 })

@@ -10,9 +10,10 @@ import { expect, test } from 'vitest'
 import { open, type Database, type OpenOptions } from '../../lib/index.ts'
 import { Child } from '../support/child.ts'
 import { Model } from '../support/model.ts'
-import { isLong, seed } from '../support/property.ts'
+import { seed } from '../support/property.ts'
 import { randomFrom } from '../support/random.ts'
 import { hasTool } from '../support/tools.ts'
+import { countOf } from '../support/tiers.ts'
 import {
   inDirectory,
   leftovers,
@@ -22,7 +23,7 @@ import {
 } from '../support/with-database.ts'
 import { follow, inFlightMax } from './workload.ts'
 
-const cycles = Number(process.env['HOTBOLT_KILL_CYCLES'] ?? (isLong ? 2000 : 200))
+const cycles = countOf({ short: 20, ci: 200, long: 2000 }, 'HOTBOLT_KILL_CYCLES')
 const phases = ['preparing', 'copying', 'catching-up', 'switching', 'cleaning', 'done']
 
 const variants: OpenOptions[] = [
@@ -94,37 +95,33 @@ async function inspect(path: string, progress: Progress, acknowledged: number): 
   }
 }
 
-test(
-  `${cycles} times killed, nothing that was acknowledged is lost`,
-  () =>
-    inDirectory(async (directory) => {
-      console.info(`${cycles} cycles, seed ${seed}`)
-      const path = join(directory, 'data.db')
-      const random = randomFrom(seed)
-      const progress = new Progress()
-      const seen = { segments: 0, temporaries: 0 }
-      for (let cycle = 0; cycle < cycles; cycle++) {
-        const options = variants[random(variants.length)]!
-        const args = [path, String(seed), String(progress.done + 1), JSON.stringify(options)]
-        const phase = random(2) === 0 ? undefined : phases[random(phases.length)]
-        const acknowledged = await runAndKill(args, random(60), phase)
-        const names = await readdir(directory)
-        seen.segments += names.filter((name) => name.includes('-journal-')).length
-        seen.temporaries += names.filter((name) => name.includes('-defrag-')).length
-        await expectSoundPageFile(path)
-        await inspect(path, progress, acknowledged)
-        // Every other time the next writer itself has to recover.
-        if (cycle % 2 === 0) continue
-        const db = await open(path)
-        expect(await db.hash()).toBe(progress.model.hash())
-        expect(leftovers(path).filter((name) => name.includes('-defrag-'))).toEqual([])
-        await db.close()
-        expect(leftovers(path)).toEqual([])
-        await verifyFile(path, progress.model.hash())
-      }
-      console.info(`${progress.done} transactions; left behind: ${JSON.stringify(seen)}`)
-      expect(seen.segments, `${basename(path)} left journals behind`).toBeGreaterThan(0)
-      expect(seen.temporaries, 'kills fell into defragmentations').toBeGreaterThan(0)
-    }, memoryDirectory),
-  isLong ? 7_200_000 : 240_000,
-)
+test(`${cycles} times killed, nothing that was acknowledged is lost`, () =>
+  inDirectory(async (directory) => {
+    console.info(`${cycles} cycles, seed ${seed}`)
+    const path = join(directory, 'data.db')
+    const random = randomFrom(seed)
+    const progress = new Progress()
+    const seen = { segments: 0, temporaries: 0 }
+    for (let cycle = 0; cycle < cycles; cycle++) {
+      const options = variants[random(variants.length)]!
+      const args = [path, String(seed), String(progress.done + 1), JSON.stringify(options)]
+      const phase = random(2) === 0 ? undefined : phases[random(phases.length)]
+      const acknowledged = await runAndKill(args, random(60), phase)
+      const names = await readdir(directory)
+      seen.segments += names.filter((name) => name.includes('-journal-')).length
+      seen.temporaries += names.filter((name) => name.includes('-defrag-')).length
+      await expectSoundPageFile(path)
+      await inspect(path, progress, acknowledged)
+      // Every other time the next writer itself has to recover.
+      if (cycle % 2 === 0) continue
+      const db = await open(path)
+      expect(await db.hash()).toBe(progress.model.hash())
+      expect(leftovers(path).filter((name) => name.includes('-defrag-'))).toEqual([])
+      await db.close()
+      expect(leftovers(path)).toEqual([])
+      await verifyFile(path, progress.model.hash())
+    }
+    console.info(`${progress.done} transactions; left behind: ${JSON.stringify(seen)}`)
+    expect(seen.segments, `${basename(path)} left journals behind`).toBeGreaterThan(0)
+    expect(seen.temporaries, 'kills fell into defragmentations').toBeGreaterThan(0)
+  }, memoryDirectory))

@@ -12,12 +12,12 @@ import { errorCodes, open, type OpenOptions } from '../../lib/index.ts'
 import { Child } from '../support/child.ts'
 import { readMetas } from '../support/page-file.ts'
 import { mapPages, type ByteClass } from '../support/page-map.ts'
-import { isLong, seed } from '../support/property.ts'
+import { seed } from '../support/property.ts'
 import { randomFrom } from '../support/random.ts'
+import { countOf, isLong, patienceMs } from '../support/tiers.ts'
 
-const flipCount = Number(process.env['HOTBOLT_FLIPS'] ?? (isLong ? 100_000 : 5000))
+const flipCount = countOf({ short: 500, ci: 5000, long: 100_000 }, 'HOTBOLT_FLIPS')
 /** A flip takes milliseconds; this is for a machine that does ten other things. */
-const patienceMs = 60_000
 const rssMax = 600 << 20
 /** Where fields are densest: of every page. */
 const headBytes = 64
@@ -132,37 +132,33 @@ describe.each([
   })
   afterAll(() => rm(directory, { recursive: true, force: true }))
 
-  test(
-    `survives single flipped bits, and tells of those in its structure (seed ${seed})`,
-    async () => {
-      const file = await readFile(path)
-      expect(file.length).toBeLessThanOrEqual(128 << 10)
-      const [zero, one] = await readMetas(path)
-      const root = zero.txid > one.txid ? zero.root : one.root
-      const classes = mapPages(file, options.pageSize, root)
-      const flips = [...new Set(planFlips(file, options.pageSize, flipCount / 2))]
-      const outcomes = await flipAll(path, flips)
+  test(`survives flipped bits, and tells of those in its structure (seed ${seed})`, async () => {
+    const file = await readFile(path)
+    expect(file.length).toBeLessThanOrEqual(128 << 10)
+    const [zero, one] = await readMetas(path)
+    const root = zero.txid > one.txid ? zero.root : one.root
+    const classes = mapPages(file, options.pageSize, root)
+    const flips = [...new Set(planFlips(file, options.pageSize, flipCount / 2))]
+    const outcomes = await flipAll(path, flips)
 
-      const counts = new Map<string, number>()
-      const silent: string[] = []
-      for (const [flip, { met, ok, rss, ...seen }] of outcomes) {
-        expect(rss, flip).toBeLessThan(rssMax)
-        for (const code of Object.values(met)) {
-          expect(errorCodes, flip).toContain(code)
-          expect(code, `${flip} ${JSON.stringify(met)}`).not.toBe('ERR_INTERNAL')
-        }
-        const name = classes[Number(flip.split(' ')[0])]!
-        const told = ok !== true || Object.keys(met).length > 0
-        const changed = seen.hash !== hash
-        const outcome = told ? 'told' : changed ? `misread ${name}` : 'harmless'
-        counts.set(outcome, (counts.get(outcome) ?? 0) + 1)
-        if (!told && changed && !untold.has(name)) silent.push(`${flip} (${name})`)
+    const counts = new Map<string, number>()
+    const silent: string[] = []
+    for (const [flip, { met, ok, rss, ...seen }] of outcomes) {
+      expect(rss, flip).toBeLessThan(rssMax)
+      for (const code of Object.values(met)) {
+        expect(errorCodes, flip).toContain(code)
+        expect(code, `${flip} ${JSON.stringify(met)}`).not.toBe('ERR_INTERNAL')
       }
-      console.info(`${outcomes.size} flips, seed ${seed}: ${JSON.stringify([...counts])}`)
-      expect(silent).toEqual([])
-      expect(counts.get('told') ?? 0).toBeGreaterThan(outcomes.size / 10)
-      expect(counts.get('harmless') ?? 0).toBeGreaterThan(0)
-    },
-    isLong ? 3_600_000 : 300_000,
-  )
+      const name = classes[Number(flip.split(' ')[0])]!
+      const told = ok !== true || Object.keys(met).length > 0
+      const changed = seen.hash !== hash
+      const outcome = told ? 'told' : changed ? `misread ${name}` : 'harmless'
+      counts.set(outcome, (counts.get(outcome) ?? 0) + 1)
+      if (!told && changed && !untold.has(name)) silent.push(`${flip} (${name})`)
+    }
+    console.info(`${outcomes.size} flips, seed ${seed}: ${JSON.stringify([...counts])}`)
+    expect(silent).toEqual([])
+    expect(counts.get('told') ?? 0).toBeGreaterThan(outcomes.size / 10)
+    expect(counts.get('harmless') ?? 0).toBeGreaterThan(0)
+  })
 })

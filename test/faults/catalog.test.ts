@@ -25,6 +25,7 @@ import {
 import { encodeName } from '../../lib/names.ts'
 import { Child, runChild } from '../support/child.ts'
 import { turns } from '../support/gate.ts'
+import { patienceMs } from '../support/tiers.ts'
 import { testIf } from '../support/tools.ts'
 import { get, put, storeFile, verifyCatalog, withCatalog } from '../support/with-catalog.ts'
 import { codeOf, inDirectory, openFilesIn } from '../support/with-database.ts'
@@ -269,7 +270,7 @@ describe('another process', () => {
       expect(await codeOf(() => restoreBackup(restoring))).toBe('ERR_EXISTS')
       const overwriting = { ...restoring, overwrite: true }
       expect(await codeOf(() => restoreBackup(overwriting))).toBe('ERR_LOCKED')
-      const waiting = openCatalog(path, { lockTimeoutMs: 60_000 })
+      const waiting = openCatalog(path, { lockTimeoutMs: patienceMs })
       child.release()
       await (await waiting).close()
       expect((await child.exit()).code).toBe(0)

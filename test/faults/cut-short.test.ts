@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { open, type Database } from '../../lib/index.ts'
 import { runChild } from '../support/child.ts'
-import { isLong, seed } from '../support/property.ts'
+import { seed } from '../support/property.ts'
+import { countOf } from '../support/tiers.ts'
 import { codeOf, inDirectory, verifyFile } from '../support/with-database.ts'
 
 const large = 'x'.repeat(300_000)
@@ -125,23 +126,19 @@ test('a file that is written over while it is open gives errors or answers', () 
     await verifyFile(path)
   }))
 
-const events = Number(process.env['HOTBOLT_CUTS_SHORT'] ?? (isLong ? 10_000 : 300))
+const events = countOf({ short: 60, ci: 300, long: 10_000 }, 'HOTBOLT_CUTS_SHORT')
 
-test(
-  `${events} times cut short under four threads that scan it`,
-  () =>
-    inDirectory(async (directory) => {
-      const path = join(directory, 'data.db')
-      await makeDatabase(path)
-      const args = [path, String(events), String(seed)]
-      const { codes, scans } = JSON.parse((await runChild('cut-short', args)).join('')) as {
-        codes: Record<string, number>
-        scans: number
-      }
-      console.info(`${scans} scans to the end, seed ${seed}; ${JSON.stringify(codes)}`)
-      expect(codes['ERR_TRUNCATED']).toBeGreaterThan(0)
-      const known = ['ERR_TRUNCATED', 'ERR_IO', 'ERR_CORRUPT', 'ERR_NOT_A_DATABASE', 'ERR_CHECKSUM']
-      expect(Object.keys(codes).filter((code) => !known.includes(code))).toEqual([])
-    }),
-  isLong ? 600_000 : 60_000,
-)
+test(`${events} times cut short under four threads that scan it`, () =>
+  inDirectory(async (directory) => {
+    const path = join(directory, 'data.db')
+    await makeDatabase(path)
+    const args = [path, String(events), String(seed)]
+    const { codes, scans } = JSON.parse((await runChild('cut-short', args)).join('')) as {
+      codes: Record<string, number>
+      scans: number
+    }
+    console.info(`${scans} scans to the end, seed ${seed}; ${JSON.stringify(codes)}`)
+    expect(codes['ERR_TRUNCATED']).toBeGreaterThan(0)
+    const known = ['ERR_TRUNCATED', 'ERR_IO', 'ERR_CORRUPT', 'ERR_NOT_A_DATABASE', 'ERR_CHECKSUM']
+    expect(Object.keys(codes).filter((code) => !known.includes(code))).toEqual([])
+  }))

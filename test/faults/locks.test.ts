@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { open } from '../../lib/index.ts'
 import { Child } from '../support/child.ts'
 import { expectRefusal } from '../support/refusal.ts'
+import { patienceMs } from '../support/tiers.ts'
 import { describeIf } from '../support/tools.ts'
 import {
   holdDefragAt,
@@ -15,9 +16,6 @@ import {
   smallPages,
   withDatabase,
 } from '../support/with-database.ts'
-
-/** Long enough for a slow machine; a test that has to wait so long has failed. */
-const patienceMs = 30_000
 
 /** Whether another process has this file open, that it may still be waiting for. */
 function isOpenElsewhere(path: string): boolean {

@@ -5,13 +5,12 @@ import fc from 'fast-check'
 import { describe, test } from 'vitest'
 import type { OpenOptions } from '../../lib/index.ts'
 import { Model } from '../support/model.ts'
-import { holds, isLong } from '../support/property.ts'
+import { holds } from '../support/property.ts'
 import { withDatabase } from '../support/with-database.ts'
 import { commands, type Expected } from './commands.ts'
 
 const runs = 180
 const commandsMax = 80
-const timeoutMs = isLong ? 3_600_000 : 180_000
 
 async function compareWithModel(options: OpenOptions): Promise<void> {
   const lists = fc.commands(commands, { maxCommands: commandsMax, size: 'max' })
@@ -27,22 +26,12 @@ async function compareWithModel(options: OpenOptions): Promise<void> {
 }
 
 describe('a database does what the model does', () => {
-  test(
-    'with pages of 1 KiB and checkpoints all the time',
-    () => compareWithModel({ pageSize: 1024, checkpointBytes: 4 << 10 }),
-    timeoutMs,
-  )
+  test('with pages of 1 KiB and checkpoints all the time', () =>
+    compareWithModel({ pageSize: 1024, checkpointBytes: 4 << 10 }))
 
-  test(
-    'with pages of 4 KiB and little memory for defragmentations',
-    () =>
-      compareWithModel({ pageSize: 4096, checkpointBytes: 32 << 10, maxRetainedBytes: 8 << 10 }),
-    timeoutMs,
-  )
+  test('with pages of 4 KiB and little memory for defragmentations', () =>
+    compareWithModel({ pageSize: 4096, checkpointBytes: 32 << 10, maxRetainedBytes: 8 << 10 }))
 
-  test(
-    'with pages of 64 KiB and a commit for each flush',
-    () => compareWithModel({ pageSize: 65_536, checkpoint: 'flush', sync: 'never' }),
-    timeoutMs,
-  )
+  test('with pages of 64 KiB and a commit for each flush', () =>
+    compareWithModel({ pageSize: 65_536, checkpoint: 'flush', sync: 'never' }))
 })

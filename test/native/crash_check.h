@@ -4,8 +4,8 @@
 //   - it holds exactly the first j transactions, with acknowledged <= j <= started;
 //   - it takes another write, closes, leaves nothing beside the file, and opens with all of that;
 //   - while both metas are intact, the older one is a sound state too: the fallback;
-//   - a backup has its name when it is complete, holds what it was taken of, and is there for good
-//     once it has been promised;
+//   - a backup has its name when it is complete, to the byte, holds what it was taken of, and is
+//     there for good once it has been promised;
 //   - (of some states) a second power cut, during the recovery, that write or that close, leaves the
 //     same j transactions, or that write too.
 //
@@ -21,6 +21,7 @@
 #include <unordered_map>
 
 #include "core/check.h"
+#include "core/sha256.h"
 #include "crash_workloads.h"
 
 namespace hotbolt::testing {
@@ -28,6 +29,8 @@ namespace hotbolt::testing {
 // Which workloads, and how much of them.
 struct CrashPlan {
   uint64_t states_max = 20'000;  // distinct ones
+  bool is_complete = false;      // more, if every script has not had its turn by then
+  uint64_t one_in = 1;           // of the points that are looked at, fewer
   uint64_t seed = 1;
   unsigned threads = 1;
   uint64_t nested_every = 24;  // of how many states one is cut again
@@ -65,13 +68,18 @@ inline std::ostream& operator<<(std::ostream& out, const CrashReport& report) {
              << report.wrong.size() << " wrong";
 }
 
+struct FoundBackup {
+  uint64_t fingerprint = 0;
+  std::string sha256{};
+};
+
 // What a state turned out to hold.
 struct Outcome {
   Seq seq = 0;
   uint64_t fingerprint = 0;
-  uint64_t fingerprint_after = 0;             // with one more write
-  std::map<std::string, uint64_t> backups{};  // fingerprints of those that are there, by path
-  std::string wrong;                          // "" : nothing
+  uint64_t fingerprint_after = 0;                // with one more write
+  std::map<std::string, FoundBackup> backups{};  // by path
+  std::string wrong;                             // "" : nothing
 };
 
 inline std::string first_issue(const CheckReport& report) {
@@ -110,6 +118,7 @@ class CrashChecker {
       check(workload_of(plan_.workload));
     } else {
       const std::vector<Workload> workloads = choose();
+      if (plan_.is_complete) workloads_min_ = workloads.size();
       std::atomic<size_t> next{0};
       const auto work = [&] {
         while (!done()) {
@@ -132,42 +141,55 @@ class CrashChecker {
 
   bool done() {
     std::lock_guard lock(mutex_);
-    return report_.total.states + report_.total.nested >= plan_.states_max ||
-           report_.wrong.size() >= kWrongMax;
+    const bool is_enough = report_.total.states + report_.total.nested >= plan_.states_max &&
+                           report_.workloads >= workloads_min_;
+    return is_enough || report_.wrong.size() >= kWrongMax;
   }
 
-  // Every operation in each setting of a few; then, mixed, all scripts of two in all settings, all
-  // of three in one, and seeded runs.
+  // Each operation alone, on every kind of file; then, mixed, the rest of all scripts of up to
+  // three operations, and seeded runs. A script of one operation comes in every setting, of two
+  // with each page size, of three once; what is left open is chosen by its number.
   std::vector<Workload> choose() const {
-    std::vector<Setting> settings;
-    for (const uint32_t page_size : {1024u, 4096u, 16384u}) {
-      for (const Start start : {Start::kNew, Start::kClosed, Start::kForeign}) {
-        for (const SyncMode sync : {SyncMode::kAlways, SyncMode::kNever})
-          settings.push_back({page_size, start, sync});
-      }
-    }
+    const std::vector<Setting> settings = all_settings();
     const size_t count = operations().size();
     std::vector<Workload> workloads;
-    for (const size_t setting : {0, 2, 4, 1, 6, 9, 15}) {
-      for (size_t a = 0; a < count; a++) workloads.push_back({settings[setting], {a}});
+    std::vector<Workload> mixed;
+    for (const Setting& setting : settings) {
+      const bool is_first = setting == Setting{.start = setting.start};
+      for (size_t a = 0; a < count; a++) (is_first ? workloads : mixed).push_back({setting, {a}});
     }
-    std::vector<Workload> longer;
     for (size_t a = 0; a < count; a++) {
       for (size_t b = 0; b < count; b++) {
-        for (const Setting& setting : settings) longer.push_back({setting, {a, b}});
-        for (size_t c = 0; c < count; c++) longer.push_back({settings[0], {a, b, c}});
+        for (const uint32_t page_size : kPageSizes) {
+          Setting setting = settings[mix(a, b + page_size) % settings.size()];
+          setting.page_size = page_size;
+          mixed.push_back({setting, {a, b}});
+        }
+        for (size_t c = 0; c < count; c++)
+          mixed.push_back({settings[mix(mix(a, b), c) % settings.size()], {a, b, c}});
       }
     }
     std::mt19937_64 random(plan_.seed);
-    std::shuffle(longer.begin(), longer.end(), random);
-    for (size_t i = 0; i < longer.size(); i++) {
+    std::shuffle(mixed.begin(), mixed.end(), random);
+    for (size_t i = 0; i < mixed.size(); i++) {
       if (i % 8 == 0) workloads.push_back(seeded(i));
-      workloads.push_back(longer[i]);
+      workloads.push_back(mixed[i]);
     }
     return workloads;
   }
+  static constexpr uint32_t kPageSizes[] = {1024, 4096, 16384, 65536};
+  static constexpr SyncMode kSyncModes[] = {SyncMode::kAlways, SyncMode::kInterval,
+                                            SyncMode::kNever};
+  static std::vector<Setting> all_settings() {
+    std::vector<Setting> settings;
+    for (const uint32_t page_size : kPageSizes) {
+      for (const Start start : {Start::kNew, Start::kClosed, Start::kForeign}) {
+        for (const SyncMode sync : kSyncModes) settings.push_back({page_size, start, sync});
+      }
+    }
+    return settings;
+  }
   Workload seeded(size_t i) const {
-    constexpr SyncMode kSyncModes[] = {SyncMode::kAlways, SyncMode::kInterval, SyncMode::kNever};
     const Setting setting{i % 16 == 0 ? 1024u : 4096u, static_cast<Start>(i / 8 % 3),
                           kSyncModes[i / 24 % 3]};
     return {setting, {}, plan_.seed * 1'000'000 + i};
@@ -215,13 +237,14 @@ class CrashChecker {
     CrashStates(recorded.trace, disk, options, visit).run(last);
   }
 
-  // Of a long run some points, each of which has many states; of the close at its end too, which
-  // every script has. Of scripts every point in one setting, and every other one in the others.
-  static bool samples(const Workload& workload, const Disk& disk) {
-    const uint64_t chance = mix(fingerprint_of(workload), disk.point());
-    if (workload.script.empty()) return chance % 16 == 0;
-    if (disk.activity() == "close") return chance % 6 == 0;
-    return workload.setting == Setting{} || chance % 2 == 0;
+  // Every other point of one operation in the first setting. Fewer of all others, since each has
+  // many states, and what a script leaves is much like what its parts do; and of the close at the
+  // end, which every script has.
+  bool samples(const Workload& workload, const Disk& disk) const {
+    const bool is_whole = workload.script.size() == 1 && workload.setting == Setting{};
+    uint64_t one_in = plan_.one_in * (is_whole ? 2 : 10);
+    if (disk.activity() == "close") one_in *= 6;
+    return mix(fingerprint_of(workload), disk.point()) % one_in == 0;
   }
   static uint64_t fingerprint_of(const Workload& workload) {
     return std::hash<std::string>()(workload.name());
@@ -249,9 +272,10 @@ class CrashChecker {
     for (const std::string& path : disk.published()) {
       if (!outcome.backups.contains(path)) return "lost the backup " + path;
     }
-    for (const auto& [path, content] : outcome.backups) {
+    for (const auto& [path, found] : outcome.backups) {
       const Seq seq = std::stoull(path.substr(kBackups.size()));
-      if (run.fingerprint_at(seq) != content) return path + " differs from the model";
+      if (run.fingerprint_at(seq) != found.fingerprint) return path + " differs from the model";
+      if (run.backup_hash(path) != found.sha256) return path + " has not the bytes it was made of";
     }
     const std::optional<uint64_t> expected = run.fingerprint_at(outcome.seq);
     if (expected != outcome.fingerprint)
@@ -284,13 +308,17 @@ class CrashChecker {
     SimFileSystem files(state.hash());
     for (const auto& [path, image] : state.files) {
       if (!is_backup(path) || path.ends_with(".tmp")) continue;
-      files.put_file(path, image.bytes());
+      const std::string bytes = image.bytes();
+      files.put_file(path, bytes);
       const auto file = PageFile::open(files, path, {.read_only = true});
       const auto tx = file->begin_read();
       const std::string issue = first_issue(hotbolt::check(*tx, nullptr));
       if (!issue.empty()) outcome.wrong = path + ", " + issue;
       if (tx->meta().mark) outcome.wrong = path + " has a mark";
-      outcome.backups[path] = fingerprint(dump(BucketView::root(View{{}, tx}, kSeqMax)));
+      Sha256 hash;
+      hash.update(bytes);
+      outcome.backups[path] = {fingerprint(dump(BucketView::root(View{{}, tx}, kSeqMax))),
+                               hex_digest(hash.finish())};
     }
   }
 
@@ -417,6 +445,7 @@ class CrashChecker {
   }
 
   const CrashPlan plan_;
+  uint64_t workloads_min_ = 0;
   std::mutex mutex_;
   std::unordered_map<uint64_t, Outcome> seen_;  // by the hash of a state
   CrashReport report_;

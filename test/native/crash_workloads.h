@@ -6,8 +6,8 @@
 //
 //   1024/new/always/put,checkpoint,defrag      4096/foreign/never/seed-17
 //
-// Scripts of names settle after each operation and make the same calls every time. Seeded ones do
-// not wait, and differ in timing.
+// Scripts of names settle after each operation and make the same calls every time, except for those
+// syncs that an interval brings. Seeded ones do not wait, and differ in timing.
 //
 // Another kind of workload is another Operation in the table below. What a backup leaves has its
 // own proof: see crash_check.h.
@@ -77,6 +77,16 @@ inline void whole_defrag(StoreRun& run) {
     if (catches_up) again = false;
     if (run.defrag_at() != StoreRun::kIdle) write();
   } while (run.defrag_at() != StoreRun::kIdle);
+}
+
+// Nothing is written until the copy has caught up: the mark that it was made with is the last one.
+inline void quiet_defrag(StoreRun& run) {
+  while (run.defrag_at() != StoreRun::kCaughtUp) run.defrag_step([] {});
+  while (run.defrag_at() != StoreRun::kIdle) {
+    write_during(run);
+    run.defrag_step([] {});
+  }
+  write_during(run);
 }
 
 // Two transactions for which the journal's first segments are too small.
@@ -176,11 +186,18 @@ inline const std::vector<Operation>& operations() {
       {"reopen", "recovery", [](StoreRun& run) { run.reopen(); }},
       {"kill", "recovery", live_twice},
       {"defrag", "defragmentation", whole_defrag},
+      {"quiet-defrag", "defragmentation", quiet_defrag},
       {"overtaken-defrag", "defragmentation", overtaken_defrag},
       {"aborted-defrag", "defragmentation", aborted_defrag},
       {"backup", "backup",
        [](StoreRun& run) {
          run.put({"b0"}, "k05", letters(70, run.last_seq()));
+         run.back_up(false, [&run] { write_during(run); });
+       }},
+      {"backup-of-pages", "backup",
+       [](StoreRun& run) {
+         run.put({"b0"}, "k08", letters(70, run.last_seq()));
+         run.checkpoint([] {});
          run.back_up(false, [&run] { write_during(run); });
        }},
       {"compact-backup", "backup",

@@ -2,14 +2,10 @@
 // of the core. Each opens the store and closes it.
 #pragma once
 
-#include <cstdlib>
-
 #include "fault_session.h"
+#include "tier.h"
 
 namespace hotbolt::testing {
-
-// Every n-th call, not a sample.
-inline bool is_long() { return std::getenv("HOTBOLT_LONG") != nullptr; }
 
 struct Scenario {
   const char* name;

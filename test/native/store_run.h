@@ -228,6 +228,8 @@ class StoreRun {
     if (seq < initial_seq_ || seq > last_seq()) return std::nullopt;
     return fingerprints_[seq - initial_seq_];
   }
+  // What its maker was told of its bytes.
+  const std::string& backup_hash(const std::string& path) const { return backup_hashes_.at(path); }
 
   // --- life ---
   void open() {
@@ -376,7 +378,7 @@ class StoreRun {
         *store_->snapshot(), BackupOptions{.path = path, .compact = compact, .hash = true});
     between();
     backup->begin();
-    backup->run();
+    backup_hashes_[path] = backup->run().sha256;
     trace_.published(path);
   }
   enum Step { kIdle, kPinned, kCopied, kCaughtUp, kPublished, kInstalled };
@@ -522,6 +524,7 @@ class StoreRun {
   std::shared_ptr<Defrag> defrag_;
   Step defrag_step_ = kIdle;
   int backups_ = 0;
+  std::map<std::string, std::string> backup_hashes_;  // by path
   SegmentWatch watch_;
   size_t watched_ = 0;  // calls of the trace
 };

@@ -8,15 +8,15 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { open, type Database, type OpenOptions } from '../../lib/index.ts'
 import { applyTo, type Operation } from '../support/operations.ts'
-import { isLong, seed } from '../support/property.ts'
+import { seed } from '../support/property.ts'
 import { randomFrom } from '../support/random.ts'
 import { describeIf } from '../support/tools.ts'
+import { countOf } from '../support/tiers.ts'
 import { inDirectory, refusalOf, sharedJudge, verifyFile } from '../support/with-database.ts'
 import type { FormatOptions, JudgeOp, JudgeStep } from './bbolt.ts'
 
-const operationsTotal = isLong ? 10_000_000 : 400_000
+const operationsTotal = countOf({ short: 60_000, ci: 400_000, long: 10_000_000 })
 const operationsPerRound = 5000
-const timeoutMs = isLong ? 3_600_000 : 180_000
 
 const pageSizes = [1024, 2048, 4096, 8192, 16_384, 32_768, 65_536]
 
@@ -120,40 +120,36 @@ async function copied(path: string): Promise<string> {
 }
 
 describeIf('go', 'hotbolt and bbolt', () => {
-  test(
-    `say the same after ${operationsTotal} operations (seed ${seed})`,
-    () =>
-      inDirectory(async (directory) => {
-        const bbolt = await sharedJudge()
-        const random = randomFrom(seed)
-        const files = [1024, 4096].map((pageSize) => ({
-          pageSize,
-          ours: join(directory, `ours-${pageSize}.db`),
-          theirs: join(directory, `theirs-${pageSize}.db`),
-        }))
-        let done = 0
-        let refusals = 0
-        for (let round = 0; done < operationsTotal; round++) {
-          const { pageSize, ours, theirs } = files[round % files.length]!
-          const options: OpenOptions = { pageSize, checkpointBytes: 64 << 10, sync: 'never' }
-          const steps = randomSteps(random, operationsPerRound)
-          const theirRefusals = bbolt.script(theirs, toJudge(steps), { pageSize })
-          const db = await open(ours, options)
-          const refused = await runOurs(db, steps)
-          if (round % 3 === 0) await db.defrag()
-          const hash = await db.hash()
-          await db.close()
-          const wanted = (await theirRefusals).map(({ index, error }) => [index, ourCode[error]])
-          expect(refused, `round ${round}`).toEqual(wanted)
-          expect((await bbolt.dump(theirs)).sha256, `round ${round}`).toBe(hash)
-          await verifyFile(ours, hash)
-          done += steps.reduce((sum, { operations }) => sum + operations.length, 0)
-          refusals += refused.length
-        }
-        expect(refusals).toBeGreaterThan(done / 1000)
-      }),
-    timeoutMs,
-  )
+  test(`say the same after ${operationsTotal} operations (seed ${seed})`, () =>
+    inDirectory(async (directory) => {
+      const bbolt = await sharedJudge()
+      const random = randomFrom(seed)
+      const files = [1024, 4096].map((pageSize) => ({
+        pageSize,
+        ours: join(directory, `ours-${pageSize}.db`),
+        theirs: join(directory, `theirs-${pageSize}.db`),
+      }))
+      let done = 0
+      let refusals = 0
+      for (let round = 0; done < operationsTotal; round++) {
+        const { pageSize, ours, theirs } = files[round % files.length]!
+        const options: OpenOptions = { pageSize, checkpointBytes: 64 << 10, sync: 'never' }
+        const steps = randomSteps(random, operationsPerRound)
+        const theirRefusals = bbolt.script(theirs, toJudge(steps), { pageSize })
+        const db = await open(ours, options)
+        const refused = await runOurs(db, steps)
+        if (round % 3 === 0) await db.defrag()
+        const hash = await db.hash()
+        await db.close()
+        const wanted = (await theirRefusals).map(({ index, error }) => [index, ourCode[error]])
+        expect(refused, `round ${round}`).toEqual(wanted)
+        expect((await bbolt.dump(theirs)).sha256, `round ${round}`).toBe(hash)
+        await verifyFile(ours, hash)
+        done += steps.reduce((sum, { operations }) => sum + operations.length, 0)
+        refusals += refused.length
+      }
+      expect(refusals).toBeGreaterThan(done / 1000)
+    }))
 
   const formats: FormatOptions[] = pageSizes.flatMap((pageSize) => [
     { pageSize, freelist: 'array' as const, noFreelistSync: false },
@@ -194,36 +190,31 @@ describeIf('go', 'hotbolt and bbolt', () => {
           ;({ sha256 } = dumps[0]!)
         }
       }),
-    timeoutMs,
   )
 
-  test(
-    'hand a free list of more than 65,535 pages to each other',
-    () =>
-      inDirectory(async (directory) => {
-        const bbolt = await sharedJudge()
-        const path = join(directory, 'long.db')
-        const options = { seed, count: 300, pageSize: 1024, freePages: 70_000 }
-        const { sha256 } = await bbolt.generate(path, options)
-        expect((await bbolt.info(path)).freePages).toBeGreaterThan(65_535)
-        const db = await open(path)
-        expect(await db.hash()).toBe(sha256)
-        await db.bucket('ours').put('k', 'v')
-        await db.deleteBucket('ours')
-        await db.close()
-        await verifyFile(path, sha256)
-        expect((await bbolt.info(path)).freePages, 'written by us').toBeGreaterThan(65_535)
-        const put: JudgeOp = { kind: 'put', path: ['theirs'], key: 'k', value: 'v' }
-        expect(await bbolt.script(path, [{ ops: [put] }])).toEqual([])
-        const again = await open(path)
-        await again.deleteBucket('theirs')
-        const report = await again.defrag()
-        expect(report.sizeAfterBytes).toBeLessThan(report.sizeBeforeBytes / 10)
-        await again.close()
-        await verifyFile(path, sha256)
-      }),
-    timeoutMs,
-  )
+  test('hand a free list of more than 65,535 pages to each other', () =>
+    inDirectory(async (directory) => {
+      const bbolt = await sharedJudge()
+      const path = join(directory, 'long.db')
+      const options = { seed, count: 300, pageSize: 1024, freePages: 70_000 }
+      const { sha256 } = await bbolt.generate(path, options)
+      expect((await bbolt.info(path)).freePages).toBeGreaterThan(65_535)
+      const db = await open(path)
+      expect(await db.hash()).toBe(sha256)
+      await db.bucket('ours').put('k', 'v')
+      await db.deleteBucket('ours')
+      await db.close()
+      await verifyFile(path, sha256)
+      expect((await bbolt.info(path)).freePages, 'written by us').toBeGreaterThan(65_535)
+      const put: JudgeOp = { kind: 'put', path: ['theirs'], key: 'k', value: 'v' }
+      expect(await bbolt.script(path, [{ ops: [put] }])).toEqual([])
+      const again = await open(path)
+      await again.deleteBucket('theirs')
+      const report = await again.defrag()
+      expect(report.sizeAfterBytes).toBeLessThan(report.sizeBeforeBytes / 10)
+      await again.close()
+      await verifyFile(path, sha256)
+    }))
 
   test('agree on what is left when bbolt has lost pages, which a defragmentation finds again', () =>
     inDirectory(async (directory) => {

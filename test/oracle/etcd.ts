@@ -8,6 +8,7 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { createInterface } from 'node:readline'
+import { patienceMs } from '../support/tiers.ts'
 
 export type EtcdKeyValue = {
   key: Buffer
@@ -55,7 +56,7 @@ export type EtcdOptions = { startTimeoutMs?: number }
  * is healthy.
  */
 export async function startEtcd(dataDir: string, options: EtcdOptions = {}): Promise<EtcdServer> {
-  const signal = AbortSignal.timeout(options.startTimeoutMs ?? 30_000)
+  const signal = AbortSignal.timeout(options.startTimeoutMs ?? patienceMs)
   for (let attempt = 1; ; attempt++) {
     const [clientPort, peerPort] = await freePorts(2)
     const server = new EtcdServer(dataDir, clientPort!, peerPort!)

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 
 import { etcdMemberFacts, extractEtcdDatabase, extractEtcdMember } from '../fixtures/etcd.ts'
 import { goldenFiles } from '../golden/golden.ts'
+import { patienceMs } from '../support/tiers.ts'
 import { describeIf } from '../support/tools.ts'
 import { BboltJudge, type JudgeOp } from './bbolt.ts'
 import { CanonicalDump } from './dump.ts'
@@ -24,7 +25,7 @@ describeIf('go', 'bbolt', () => {
   let judge: BboltJudge
   beforeAll(async () => {
     judge = await BboltJudge.start()
-  }, 180_000)
+  })
   afterAll(() => judge.close())
 
   async function databaseWith(name: string, ops: readonly JudgeOp[] = []): Promise<string> {
@@ -153,7 +154,7 @@ describeIf('go', 'bbolt', () => {
     expect(verdicts.filter(({ ok }) => !ok).length).toBeGreaterThan(5)
     for (const { ok, errors } of verdicts) expect(ok).toBe(errors.length === 0)
     expect((await judge.check(good)).ok).toBe(true)
-  }, 60_000)
+  })
 
   it('reports a file that ends before its pages do', async () => {
     const good = join(directory, 'to-cut.db')
@@ -184,7 +185,7 @@ describeIf('go', 'bbolt', () => {
     const path = await databaseWith('locked.db')
     const lock = await judge.lock(path)
     await expect(judge.check(path)).rejects.toMatchObject({ code: 'ErrTimeout' })
-    const waiting = judge.waitOpen(path, 20_000)
+    const waiting = judge.waitOpen(path, patienceMs)
     await lock.release()
     expect(await waiting).toMatchObject({ opened: true })
     const [first, second] = await Promise.all([judge.lock(path, 'ro'), judge.lock(path, 'ro')])
@@ -234,11 +235,11 @@ describeIf('etcd', 'etcd', () => {
     } finally {
       await server.stop()
     }
-  }, 60_000)
+  })
 
   it('says why it does not start', async () => {
     const { dataDir, database } = await extractEtcdMember(join(directory, 'member-2'))
     await writeFile(database, Buffer.alloc(16384, 7))
     await expect(startEtcd(dataDir)).rejects.toThrow('invalid database')
-  }, 60_000)
+  })
 })

@@ -139,6 +139,34 @@ export const plantedBugs: readonly PlantedBug[] = [
     caughtBy: powerCut,
   },
   {
+    name: 'marks more than the copy of a defragmentation covers',
+    file: 'native/core/defrag.cc',
+    find: '.journal_seq = covered_}',
+    replace: '.journal_seq = covered_ + 1}',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'marks one transaction more than a checkpoint covers',
+    file: 'native/core/store_checkpoint.cc',
+    find: '.journal_seq = checkpoint.covered}',
+    replace: '.journal_seq = checkpoint.covered + 1}',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'marks more than a recovery covers',
+    file: 'native/core/replayer.cc',
+    find: '.journal_seq = last_seq}',
+    replace: '.journal_seq = last_seq + 1}',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'marks more than a close covers',
+    file: 'native/core/store.cc',
+    find: '.journal_seq = last_seq_}',
+    replace: '.journal_seq = last_seq_ + 1}',
+    caughtBy: powerCut,
+  },
+  {
     name: 'switches without the last round of catching up',
     file: 'native/core/defrag.cc',
     find: '    tx.commit({.database_id = store_->database_id_, .journal_seq = round.covered});',
@@ -408,6 +436,13 @@ export const plantedBugs: readonly PlantedBug[] = [
 `,
     replace: '',
     caughtBy: powerCut,
+  },
+  {
+    name: 'takes the next table of a backup before the last one is released',
+    file: 'lib/backup/freezer.ts',
+    find: "if (this.#options.unfreeze === 'inline') await released",
+    replace: 'void released',
+    caughtBy: { vitest: 'test/unit/backup-scheduler.test.ts' },
   },
   {
     name: 'lets a backup replace what has appeared under its name',

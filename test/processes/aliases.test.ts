@@ -14,6 +14,7 @@ import type { PausePoint } from '../../lib/options.ts'
 import { repositoryRoot } from '../oracle/root.ts'
 import { Child, startThread } from '../support/child.ts'
 import { expectRefusal } from '../support/refusal.ts'
+import { patienceMs } from '../support/tiers.ts'
 import { testIf } from '../support/tools.ts'
 import {
   codeOf,
@@ -115,7 +116,7 @@ describe('an alias of the path', () => {
           const db = await open(join(folder, 'data.db'))
           const alias = join(mounted, 'data.db')
           await expectRefusal('ERR_LOCKED', () => open(alias))
-          const waiting = open(alias, { lockTimeoutMs: 60_000 })
+          const waiting = open(alias, { lockTimeoutMs: patienceMs })
           await fill(db)
           await db.defrag()
           const hash = await db.hash()
@@ -185,7 +186,7 @@ describe('one process', () => {
         const db = await one(path)
         expect(await codeOf(() => two(path))).toBe('ERR_LOCKED')
         expect(await codeOf(() => two(path, { readOnly: true }))).toBe('ERR_LOCKED')
-        const waiting = two(path, { lockTimeoutMs: 60_000 })
+        const waiting = two(path, { lockTimeoutMs: patienceMs })
         await fill(db)
         await db.defrag()
         const hash = await db.hash()

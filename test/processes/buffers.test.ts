@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { describe, expect, test } from 'vitest'
 import { open, type Bucket, type Database } from '../../lib/index.ts'
-import { isLong } from '../support/property.ts'
+import { countOf } from '../support/tiers.ts'
 import { expectRefusal } from '../support/refusal.ts'
 import { codeOf, inDirectory, leftovers, withDatabase } from '../support/with-database.ts'
 
@@ -94,7 +94,7 @@ describe.each(Object.keys(writes))('a key and a value given to %s', (write) => {
 test(
   'a value that another thread writes to is read once: a crash changes nothing of what was got',
   withDatabase(async ({ db, path }) => {
-    const rounds = isLong ? 4000 : 200
+    const rounds = countOf({ short: 50, ci: 200, long: 4000 })
     const memory = new SharedArrayBuffer(60_000)
     const value = new Uint8Array(memory)
     const bucket = db.bucket('b')

@@ -10,6 +10,7 @@ import { HotboltError, open } from '../../lib/index.ts'
 import { Child } from '../support/child.ts'
 import { within } from '../support/churn.ts'
 import { expectRefusal } from '../support/refusal.ts'
+import { patienceMs } from '../support/tiers.ts'
 import { describeIf, testIf } from '../support/tools.ts'
 import {
   holdDefragAt,
@@ -62,7 +63,7 @@ describe('planted under a name that the database uses for itself', () => {
       }
       // It is cleared away, or in the way: never a hang, and never an error without a code.
       const outcome = await within(
-        20_000,
+        patienceMs,
         plant,
         use().catch((error: unknown) => error),
       )

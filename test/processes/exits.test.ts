@@ -10,13 +10,10 @@ import { describe, expect, test } from 'vitest'
 import { open } from '../../lib/index.ts'
 import { repositoryRoot } from '../oracle/root.ts'
 import { Child, type Exit } from '../support/child.ts'
-import { isLong } from '../support/property.ts'
+import { countOf, isLong, patienceMs, tier } from '../support/tiers.ts'
 import { inDirectory, leftovers, pausePoints, verifyFile } from '../support/with-database.ts'
 
-const repeats = Number(process.env['HOTBOLT_EXIT_REPEATS'] ?? (isLong ? 50 : 1))
-
-/** Beyond this it hangs. */
-const boundMs = 20_000
+const repeats = countOf({ short: 1, ci: 1, long: 50 }, 'HOTBOLT_EXIT_REPEATS')
 
 const exited = (code: number): Exit => ({ code, signal: null })
 const killed = (signal: NodeJS.Signals): Exit => ({ code: null, signal })
@@ -60,11 +57,11 @@ const isEndless = (state: string, exit: string): boolean =>
   (state === 'waiting long' && exits[exit]?.settles === true) ||
   (state === 'update open' && exit === 'exit inside an update')
 
-/** The long form has every cell, the short one the rows and columns that differ most. */
+/** The long form has every cell, CI the rows and columns that differ most; every state and exit. */
 const isChosen = (state: string, exit: string): boolean =>
   isLong ||
-  ['natural', 'exit', 'worker-terminate'].includes(exit) ||
-  ['group', 'checkpoint', 'held after-publish'].includes(state)
+  (tier === 'ci' ? ['natural', 'exit', 'worker-terminate'] : ['worker-terminate']).includes(exit) ||
+  (tier === 'ci' ? ['group', 'checkpoint', 'held after-publish'] : ['group']).includes(state)
 
 interface Told {
   readonly acknowledged: string[]
@@ -86,7 +83,7 @@ function read(lines: readonly string[]): Told {
 /** Runs the child to its end; its lines. */
 async function runToEnd(path: string, state: string, exit: string): Promise<string[]> {
   await using child = new Child('exits', [path, state, exit])
-  const watchdog = setTimeout(() => child.kill(), boundMs)
+  const watchdog = setTimeout(() => child.kill(), patienceMs)
   child.release()
   try {
     const lines = await child.rest()
@@ -134,6 +131,6 @@ describe.each(Object.keys(exits))('%s', (exit) => {
 test('a process that has only loaded the library ends', () => {
   const source = `import ${JSON.stringify(join(repositoryRoot, 'dist/lib/index.js'))}`
   const args = ['--input-type=module', '--eval', source]
-  const { status, signal } = spawnSync(process.execPath, args, { timeout: boundMs })
+  const { status, signal } = spawnSync(process.execPath, args, { timeout: patienceMs })
   expect({ code: status, signal }).toEqual(exited(0))
 })

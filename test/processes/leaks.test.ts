@@ -1,19 +1,20 @@
 // What is forgotten instead of closed is given back when it is collected as garbage.
 //
-//   HOTBOLT_LONG=1: a hundred thousand of each kind in each round
+//   HOTBOLT_TIER=long: a hundred thousand of each kind in each round
 
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { runChild } from '../support/child.ts'
-import { isLong } from '../support/property.ts'
+import { countOf } from '../support/tiers.ts'
 import { describeIf } from '../support/tools.ts'
 import { holdDefragAt, inDirectory, verifyFile, withDatabase } from '../support/with-database.ts'
 import { turnOfEventLoop } from '../../lib/database/range.ts'
 
 const rounds = 5
 /** Of a kind, per round. Opens and updates take longer: they start threads, and write. */
-const countOf = (kind: string): number =>
-  (isLong ? 100_000 : 30_000) / (kind.includes('open') || kind.includes('update') ? 10 : 1)
+const countPerRound = (kind: string): number =>
+  countOf({ short: 10_000, ci: 30_000, long: 100_000 }) /
+  (kind.includes('open') || kind.includes('update') ? 10 : 1)
 
 interface Measured {
   readonly rss: number
@@ -39,7 +40,7 @@ describeIf('linux', 'very many of one kind, forgotten', () => {
   test.concurrent.each(kinds)('%s', (kind) =>
     inDirectory(async (directory) => {
       const path = join(directory, 'data.db')
-      const count = countOf(kind)
+      const count = countPerRound(kind)
       const lines = await runChild('leaks', [path, kind, String(count), String(rounds)])
       const measured = lines.map((line) => JSON.parse(line) as Measured)
       expect(measured.length).toBe(rounds)

@@ -8,10 +8,8 @@ import { errorCodes, HotboltError, open, type Database } from '../../lib/index.t
 import type { Bucket, Bytes, ChannelName, Json } from '../../lib/index.ts'
 import { within } from '../support/churn.ts'
 import { expectRefusal } from '../support/refusal.ts'
+import { patienceMs } from '../support/tiers.ts'
 import { codeOf, smallPages, withDatabase } from '../support/with-database.ts'
-
-/** Beyond this a call waits for itself. */
-const boundMs = 20_000
 
 /** All but close(), which has tests of its own. */
 const methods: Record<string, (db: Database) => unknown> = {
@@ -170,7 +168,7 @@ const places: Record<string, Place> = {
 /** What may be refused, and for what; any other error is none of the library's. */
 async function outcomeOf(name: string, call: () => unknown): Promise<string> {
   try {
-    await within(boundMs, name, Promise.resolve(call()))
+    await within(patienceMs, name, Promise.resolve(call()))
     return 'done'
   } catch (error) {
     expect(error, name).toBeInstanceOf(HotboltError)
@@ -213,7 +211,7 @@ describe.each(Object.keys(places))('in %s', (place) => {
           outcomes.push(outcomeOf(`${name} in ${place}`, () => method(db)))
           await outcomes[0]
         }
-        await within(boundMs, `${place} with ${name}`, Promise.resolve(places[place]!(db, act)))
+        await within(patienceMs, `${place} with ${name}`, Promise.resolve(places[place]!(db, act)))
         expect(outcomes.length, `${name} was called`).toBe(1)
         const outcome = await outcomes[0]!
         expect(['done', ...errorCodes].filter((code) => code !== 'ERR_INTERNAL')).toContain(outcome)

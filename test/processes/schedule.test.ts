@@ -11,14 +11,14 @@ import { turnOfEventLoop } from '../../lib/database/range.ts'
 import { open } from '../../lib/index.ts'
 import { startThread } from '../support/child.ts'
 import { churn, churnOptions, Ledger, within } from '../support/churn.ts'
-import { isLong, seed } from '../support/property.ts'
+import { seed } from '../support/property.ts'
 import { randomFrom } from '../support/random.ts'
 import { announce } from '../support/replay.ts'
+import { countOf, patienceMs } from '../support/tiers.ts'
 import { inDirectory, leftovers, openFilesIn } from '../support/with-database.ts'
 
-const schedules = Number(process.env['HOTBOLT_SCHEDULES'] ?? (isLong ? 5000 : 150))
+const schedules = countOf({ short: 25, ci: 150, long: 5000 }, 'HOTBOLT_SCHEDULES')
 /** Of a schedule; beyond this something waits for what will never come. */
-const boundMs = 60_000
 
 async function expectContent(path: string, ledger: Ledger): Promise<void> {
   const db = await open(path, churnOptions)
@@ -55,26 +55,22 @@ async function here(path: string, scheduleSeed: number, ledger: Ledger): Promise
   await expectContent(path, ledger)
 }
 
-test(
-  `${schedules} schedules`,
-  () =>
-    inDirectory(async (directory) => {
-      announce('test/processes/schedule.test.ts', `${schedules} schedules`, {
-        HOTBOLT_SCHEDULES: schedules,
-      })
-      let ledgers = [new Ledger(), new Ledger()] as const
-      for (let index = 0; index < schedules; index++) {
-        const scheduleSeed = seed + index
-        // Other files every now and then: young ones differ from old ones.
-        if (index % 10 === 0) ledgers = [new Ledger(), new Ledger()]
-        const generation = index - (index % 10)
-        const both = Promise.all([
-          here(join(directory, `here-${generation}.db`), scheduleSeed, ledgers[0]),
-          elsewhere(join(directory, `elsewhere-${generation}.db`), scheduleSeed, ledgers[1]),
-        ])
-        await within(boundMs, `the schedule FC_SEED=${scheduleSeed} HOTBOLT_SCHEDULES=1`, both)
-        expect(openFilesIn(directory)).toEqual([])
-      }
-    }),
-  isLong ? 7_200_000 : 240_000,
-)
+test(`${schedules} schedules`, () =>
+  inDirectory(async (directory) => {
+    announce('test/processes/schedule.test.ts', `${schedules} schedules`, {
+      HOTBOLT_SCHEDULES: schedules,
+    })
+    let ledgers = [new Ledger(), new Ledger()] as const
+    for (let index = 0; index < schedules; index++) {
+      const scheduleSeed = seed + index
+      // Other files every now and then: young ones differ from old ones.
+      if (index % 10 === 0) ledgers = [new Ledger(), new Ledger()]
+      const generation = index - (index % 10)
+      const both = Promise.all([
+        here(join(directory, `here-${generation}.db`), scheduleSeed, ledgers[0]),
+        elsewhere(join(directory, `elsewhere-${generation}.db`), scheduleSeed, ledgers[1]),
+      ])
+      await within(patienceMs, `the schedule FC_SEED=${scheduleSeed} HOTBOLT_SCHEDULES=1`, both)
+      expect(openFilesIn(directory)).toEqual([])
+    }
+  }))

@@ -8,15 +8,16 @@ import { describe, expect, test } from 'vitest'
 import { turnOfEventLoop } from '../../lib/database/range.ts'
 import { open } from '../../lib/index.ts'
 import { Child } from '../support/child.ts'
-import { isLong, seed } from '../support/property.ts'
+import { seed } from '../support/property.ts'
 import { announce } from '../support/replay.ts'
 import { randomFrom } from '../support/random.ts'
 import { describeIf } from '../support/tools.ts'
 import { inDirectory, openFilesIn, sharedJudge, verifyFile } from '../support/with-database.ts'
-import { patienceMs, takeTurn } from '../support/turns.ts'
+import { takeTurn } from '../support/turns.ts'
+import { countOf, patienceMs } from '../support/tiers.ts'
 
 /** Turns of each of three programs, over all files. */
-const races = Number(process.env['HOTBOLT_RACES'] ?? (isLong ? 10_000 : 160))
+const races = countOf({ short: 32, ci: 160, long: 10_000 }, 'HOTBOLT_RACES')
 /** That are fought over at the same time: whoever waits for a lock looks every 50 ms only. */
 const files = 8
 
@@ -72,7 +73,6 @@ describeIf(['go', 'linux'], `${races} turns of us, another process of ours, and 
           HOTBOLT_RACES: races,
         })
       }),
-    isLong ? 3_600_000 : 120_000,
   )
 })
 

@@ -297,7 +297,6 @@ describe('an etcd snapshot', () => {
           expect(revision).toBe(etcdMemberFacts.revision)
         }
       }),
-    120_000,
   )
 })
 

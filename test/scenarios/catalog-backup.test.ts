@@ -22,9 +22,10 @@ import {
   type FrozenTable,
 } from '../../lib/index.ts'
 import { Gate, turns } from '../support/gate.ts'
-import { isLong, seed } from '../support/property.ts'
+import { seed } from '../support/property.ts'
 import { randomFrom } from '../support/random.ts'
 import { expectRefusal } from '../support/refusal.ts'
+import { countOf } from '../support/tiers.ts'
 import {
   codeOf,
   inDirectory,
@@ -111,7 +112,7 @@ function restore(context: TestCatalog, name: string, into: string): Promise<unkn
 }
 
 describe('one cut across the stores', () => {
-  const count = Number(process.env['HOTBOLT_STORES'] ?? 1000)
+  const count = countOf({ short: 200, ci: 1000, long: 1000 }, 'HOTBOLT_STORES')
   test(
     `${count} of them, of which few are open at a time: the total is kept`,
     withCatalog(
@@ -141,7 +142,6 @@ describe('one cut across the stores', () => {
       // It is about moments, not about syncs, of which there are a hundred thousand.
       memoryDirectory,
     ),
-    1_200_000,
   )
 
   test(
@@ -152,7 +152,7 @@ describe('one cut across the stores', () => {
         const names = await openAccounts(catalog, 20)
         const load = new Load(catalog, names, 6)
         const sums: number[] = []
-        for (let round = 0; round < (isLong ? 200 : 12); round++) {
+        for (let round = 0; round < countOf({ short: 4, ci: 12, long: 200 }); round++) {
           const before = load.transfers
           await backUp(context, `cut-${round}`)
           expect(load.transfers).toBeGreaterThan(before)
@@ -175,7 +175,6 @@ describe('one cut across the stores', () => {
       },
       { maxOpen: 5 },
     ),
-    240_000,
   )
 
   test(
@@ -208,7 +207,6 @@ describe('one cut across the stores', () => {
         expect(await sumOf(copy)).toBe(names.length * opening)
       }
     }),
-    60_000,
   )
 
   test(

@@ -8,6 +8,7 @@
 import { inspect } from 'node:util'
 import { HotboltError, open, type Database, type OpenOptions } from '../../lib/index.ts'
 import { turnOfEventLoop } from '../../lib/database/range.ts'
+import { patienceMs } from './tiers.ts'
 
 /** Writes of one lane take effect in the order in which they were begun. */
 const lanes = ['put', 'update'] as const
@@ -189,7 +190,7 @@ export const churnOptions: OpenOptions = {
   pageSize: 1024,
   checkpointBytes: 16 << 10,
   maxRetainedBytes: 32 << 10,
-  lockTimeoutMs: 60_000,
+  lockTimeoutMs: patienceMs,
 }
 
 /** Goes on for so many steps; what was found to be wrong. */

@@ -1,30 +1,52 @@
 // What a crash of the process at this moment would leave.
 
-import { copyFile, mkdir, readdir, rm } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Database } from '../../lib/index.ts'
 
-/**
- * Copies the file with what lies beside it into `directory`, which is emptied first; gives the
- * copy's path. Begins again when a segment of the journal gets another name meanwhile.
- */
-export async function copyAsCrashed(db: Database, directory: string): Promise<string> {
-  for (;;) {
-    await rm(directory, { recursive: true, force: true })
-    await mkdir(directory, { recursive: true })
+type Contents = ReadonlyMap<string, Buffer>
+
+/** What is there now, file by file; undefined if one of them went away meanwhile. */
+async function readOnce(folder: string, name: string): Promise<Contents | undefined> {
+  const contents = new Map<string, Buffer>()
+  for (const file of await readdir(folder)) {
+    if (file !== name && !file.startsWith(`${name}-`)) continue
     try {
-      return await copyAll(db, directory)
+      contents.set(file, await readFile(join(folder, file)))
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+      throw error
     }
+  }
+  return contents
+}
+
+function isSame(a: Contents, b: Contents): boolean {
+  return a.size === b.size && [...a].every(([file, bytes]) => b.get(file)?.equals(bytes) === true)
+}
+
+/**
+ * The database's thread and its background work go on while files are read one after another. Two
+ * readings that are the same were the state of all files in between.
+ */
+async function readAtOneMoment(folder: string, name: string): Promise<Contents> {
+  let before = await readOnce(folder, name)
+  for (;;) {
+    const after = await readOnce(folder, name)
+    if (before !== undefined && after !== undefined && isSame(before, after)) return after
+    before = after
   }
 }
 
-async function copyAll(db: Database, directory: string): Promise<string> {
+/**
+ * Copies the file with what lies beside it into `directory`, which is emptied first; gives the
+ * copy's path.
+ */
+export async function copyAsCrashed(db: Database, directory: string): Promise<string> {
   const [folder, name] = [dirname(db.path), basename(db.path)]
-  for (const file of await readdir(folder)) {
-    const belongs = file === name || file.startsWith(`${name}-`)
-    if (belongs) await copyFile(join(folder, file), join(directory, file))
-  }
+  const contents = await readAtOneMoment(folder, name)
+  await rm(directory, { recursive: true, force: true })
+  await mkdir(directory, { recursive: true })
+  for (const [file, bytes] of contents) await writeFile(join(directory, file), bytes)
   return join(directory, name)
 }

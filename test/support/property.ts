@@ -2,14 +2,14 @@
 //
 //   FC_SEED=1234 FC_PATH=17:3 npx vitest run test/model
 //
-// HOTBOLT_LONG=1 makes every property run twenty times as often.
+// Each tier runs every property more often.
 
 import { check, defaultReportMessage } from 'fast-check'
 import type { IAsyncProperty, Parameters } from 'fast-check'
+import { countOf } from './tiers.ts'
 
-export const isLong: boolean = process.env['HOTBOLT_LONG'] === '1'
-
-const longFactor = 20
+/** How often a property runs, as a part of what it asks for. */
+const share = countOf({ short: 0.2, ci: 1, long: 20 })
 
 function integerFrom(name: string): number | undefined {
   const text = process.env[name]
@@ -19,7 +19,7 @@ function integerFrom(name: string): number | undefined {
 /** The seed of this process: from FC_SEED, or a new one. */
 export const seed: number = integerFrom('FC_SEED') ?? Math.floor(Math.random() * 0x7fff_ffff)
 
-/** Checks the property `runs` times; throws with the command that repeats the failure. */
+/** Checks it `runs` times, or this tier's share; throws with the command that repeats a failure. */
 export async function holds<Values extends unknown[]>(
   property: IAsyncProperty<Values>,
   runs: number,
@@ -27,7 +27,7 @@ export async function holds<Values extends unknown[]>(
   const path = process.env['FC_PATH']
   const parameters: Parameters<Values> = {
     seed,
-    numRuns: isLong ? runs * longFactor : runs,
+    numRuns: Math.ceil(runs * share),
     endOnFailure: process.env['FC_SHRINK'] === '0',
     ...(path === undefined ? {} : { path }),
   }

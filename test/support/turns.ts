@@ -2,9 +2,7 @@
 // and lets it go. In this process and in test/children/turns.ts.
 
 import { open } from '../../lib/index.ts'
-
-/** Long enough for a slow machine; a test that has to wait so long has failed. */
-export const patienceMs = 60_000
+import { patienceMs } from './tiers.ts'
 
 /** One turn; gives the keys of bucket 'b' that were acknowledged, each with itself as its value. */
 export async function takeTurn(

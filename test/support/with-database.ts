@@ -4,7 +4,7 @@
 //
 //   test('a put is visible at once', withDatabase(async ({ db }) => { ... }))
 
-import { existsSync, readdirSync, readlinkSync } from 'node:fs'
+import { existsSync, readdirSync, readlinkSync, statfsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
@@ -15,6 +15,7 @@ import type { DefragReport } from '../../lib/index.ts'
 import type { InternalDefragOptions, PausePoint } from '../../lib/options.ts'
 import { BboltJudge } from '../oracle/bbolt.ts'
 import type { Path } from './model.ts'
+import { tier } from './tiers.ts'
 import { hasTool } from './tools.ts'
 
 /** The smallest page gives the deepest trees; the small memtable makes checkpoints frequent. */
@@ -31,15 +32,31 @@ export function sharedJudge(): Promise<BboltJudge> {
 afterAll(async () => {
   await (await judge)?.close()
   judge = undefined
-}, 60_000)
+})
 
-/** In memory where there is such a place: what a kill leaves is with the kernel, not on a disk. */
-export const memoryDirectory: string = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
+/** Containers have a /dev/shm too, but often a small one. */
+const memoryBytesMin = 4 * 2 ** 30
+
+function findMemory(): string {
+  const place = '/dev/shm'
+  if (!existsSync(place)) return tmpdir()
+  const { bavail, bsize } = statfsSync(place)
+  return bavail * bsize < memoryBytesMin ? tmpdir() : place
+}
+
+/** In memory where there is room: what a kill leaves is with the kernel, not on a disk. */
+export const memoryDirectory: string = findMemory()
+
+/** Syncs are what most tests would wait for, and what they are not about; CI's tier makes them. */
+const usualParent = tier === 'short' ? memoryDirectory : tmpdir()
+
+/** On another file system than the directories of tests, where there is a second one. */
+export const otherDirectory: string = tier === 'short' ? tmpdir() : memoryDirectory
 
 /** Calls `run` with a new directory, which is removed afterwards. */
 export async function inDirectory<T>(
   run: (directory: string) => Promise<T>,
-  parent: string = tmpdir(),
+  parent: string = usualParent,
 ): Promise<T> {
   const directory = await mkdtemp(join(parent, 'hotbolt-test-'))
   try {

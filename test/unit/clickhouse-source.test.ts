@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { clickhouseSource } from '../../lib/adapters/clickhouse/index.ts'
 import type { Freeze, FreezeSource } from '../../lib/index.ts'
-import { codeOf, inDirectory, memoryDirectory } from '../support/with-database.ts'
+import { codeOf, inDirectory, memoryDirectory, otherDirectory } from '../support/with-database.ts'
 
 const signal = new AbortController().signal
 const uuid = 'abcdef00-1111-2222-3333-444444444444'
@@ -252,7 +252,7 @@ const copiesSlowly = (): Promise<void> =>
       const copy = join(target, 'all_1_1_0/data.bin')
       expect(await readFile(copy, 'utf8')).toBe('data')
       expect((await stat(copy)).nlink).toBe(1)
-    }, memoryDirectory),
+    }, otherDirectory),
   )
 
 // Elsewhere there is no second file system to copy to.

@@ -14,6 +14,7 @@ bool take(const std::string& argument, CrashPlan& plan) {
   const std::string value = equals == std::string::npos ? "" : argument.substr(equals + 1);
   if (name == "--full") {
     plan.states_max = 1'000'000;
+    plan.is_complete = true;
     plan.threads = std::max(1u, std::thread::hardware_concurrency());
   } else if (name == "--workload") {
     plan.workload = value;

@@ -199,8 +199,14 @@ export interface Binding {
   submit(store: StoreHandle): number
   /** The same, and synced whatever the `sync` option says: onDurable tells when. */
   forceSync(store: StoreHandle): number
-  /** Bytes in the active memtable: when to seal it is decided here, in TypeScript. */
-  memtableBytes(store: StoreHandle): number
+  /**
+   * What waits for a checkpoint, into `figures`: bytes of the active memtable, of the sealed ones
+   * (in memory or in the journal, whichever is more), and bytes written to the journal since the
+   * store was opened. What follows from them is decided here, in TypeScript.
+   */
+  backlog(store: StoreHandle, figures: Float64Array): void
+  /** Whether somebody waits for the checkpoint that runs: then it waits for no sync. */
+  hurry(store: StoreHandle, on: boolean): void
   snapshot(store: StoreHandle): SnapshotHandle
   closeSnapshot(snapshot: SnapshotHandle): void
 
@@ -234,10 +240,13 @@ export interface Binding {
   /** Makes the active memtable immutable and begins a new one. False when it was empty. */
   seal(store: StoreHandle): boolean
   /**
-   * Merges the sealed memtables into the page file, on a worker; the new state is installed when
-   * it resolves.
+   * Merges the sealed memtables into the page file, on a worker, which has a low priority unless
+   * it is urgent; the new state is installed when it resolves.
    */
-  checkpoint(store: StoreHandle): Promise<{ readonly memtables: number; readonly bytes: number }>
+  checkpoint(
+    store: StoreHandle,
+    urgent: boolean,
+  ): Promise<{ readonly memtables: number; readonly bytes: number }>
 
   check(store: StoreHandle): Promise<NativeCheckReport>
 

@@ -19,14 +19,18 @@ constexpr uint64_t kPollUs = 200;
 Defrag::Defrag(std::shared_ptr<Store> store, DefragOptions options)
     : store_(std::move(store)),
       options_(options),
-      pacer_(store_->files_, store_->latency_, options.bytes_per_second) {}
+      copy_pacer_(store_->files_, store_->latency_, options.bytes_per_second),
+      replay_pacer_(store_->files_, store_->latency_, 0) {}
 
 Defrag::~Defrag() = default;
 
 void Defrag::require_space() {
   std::shared_ptr<PageFile> file = store_->file_;
+  {
+    std::lock_guard lock(store_->merge_mutex_);
+    if (!file->freelist_loaded()) file->load_freelist();
+  }
   Meta meta = file->meta();
-  if (!file->freelist_loaded()) file->load_freelist();
   uint64_t unused = file->free_pages() + file->pending_pages();
   total_bytes_ = (meta.high_water - std::min(meta.high_water, unused)) * meta.page_size;
   uint64_t needed = total_bytes_ + total_bytes_ / 10 + kReserveBytes;
@@ -57,7 +61,7 @@ void Defrag::pin() {
 void Defrag::copy() {
   HOTBOLT_ASSERT(pinned_ != nullptr && target_ != nullptr);
   bulk_copy(*pinned_, target_, {.database_id = store_->database_id_, .journal_seq = covered_},
-            options_.fill, pacer_, progress_);
+            options_.fill, copy_pacer_, progress_);
   pinned_.reset();
 }
 
@@ -90,14 +94,14 @@ void Defrag::run_catch_up(CatchUp& round) {
   if (round.journal_until != 0) {
     // Checkpoints may be ahead of the journal's syncs; what is read back must be written.
     while (store_->journal_->durable_seq() < round.journal_until) {
-      pacer_.throw_if_cancelled();
+      replay_pacer_.throw_if_cancelled();
       if (store_->poisoned()) throw Error(ErrorCode::ERR_POISONED);
       store_->files_.sleep_us(kPollUs);
     }
     JournalDirectory journal = list_journal(store_->files_, store_->path_);
     ReplayResult result = replay_into_file(
         store_->files_, journal.segments, covered_, round.journal_until, target_,
-        store_->database_id_, options_.fill, store_->options_.checkpoint_bytes, pacer_);
+        store_->database_id_, options_.fill, store_->options_.checkpoint_bytes, replay_pacer_);
     round.bytes += result.bytes;
     round.transactions += result.transactions;
     covered_ = result.last_seq;
@@ -107,16 +111,23 @@ void Defrag::run_catch_up(CatchUp& round) {
     std::vector<const Memtable*> pointers;
     for (const auto& memtable : round.memtables) pointers.push_back(memtable.get());
     round.transactions += round.covered - covered_;
-    WriteTx tx(target_, pacer_, {.fill = options_.fill});
+    WriteTx tx(target_, replay_pacer_, {.fill = options_.fill});
     tx.apply(pointers);
     tx.commit({.database_id = store_->database_id_, .journal_seq = round.covered});
   }
   covered_ = round.covered;
+  store_->recycle_limit_ = covered_.load();
+  replay_pacer_.hurry(true);  // the first round alone has time
+}
+
+void Defrag::cancel() noexcept {
+  copy_pacer_.cancel();
+  replay_pacer_.cancel();
 }
 
 void Defrag::publish() {
   HOTBOLT_ASSERT(target_ != nullptr && !published_);
-  pacer_.throw_if_cancelled();
+  replay_pacer_.throw_if_cancelled();
   if (store_->poisoned()) throw Error(ErrorCode::ERR_POISONED);
   target_->trim();
   store_->files_.rename(temp_path_, store_->path_);

@@ -50,7 +50,7 @@ class Defrag : public std::enable_shared_from_this<Defrag> {
   void publish();                              // copier
   void install();                              // owner
   void clean();                                // copier
-  void cancel() noexcept { pacer_.cancel(); }  // any thread
+  void cancel() noexcept;                      // any thread
   void abort() noexcept;                       // copier: removes the temporary file if it can
   void release();  // owner, after abort(): the kept memtables go back to checkpoints
 
@@ -64,7 +64,8 @@ class Defrag : public std::enable_shared_from_this<Defrag> {
   void install_target();
   const std::shared_ptr<Store> store_;
   const DefragOptions options_;
-  Pacer pacer_;
+  Pacer copy_pacer_;    // keeps to bytes_per_second
+  Pacer replay_pacer_;  // writers wait for it in the end
   CopyProgress progress_;
   std::string temp_path_;
   std::shared_ptr<PageFile> target_;

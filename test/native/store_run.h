@@ -127,7 +127,7 @@ inline void close_store(std::shared_ptr<Store>& store) {
   store->begin_close();
   std::packaged_task<void()> close([&] { store->run_close(); });
   std::future<void> closed = close.get_future();
-  store->worker().post([&] { close(); });
+  store->urgent().post([&] { close(); });
   closed.wait();
   store.reset();
   closed.get();
@@ -452,7 +452,7 @@ class StoreRun {
 
  private:
   void wait_for_workers() {
-    wait_for(store_->worker());
+    wait_for(store_->reclaimer());
     wait_for(store_->copier());
   }
   void start() { trace_.started(store_->last_seq() + 1); }

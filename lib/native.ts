@@ -99,6 +99,8 @@ export interface DefragProgress {
   readonly bytesTotal: number
   /** Bytes of memtables that the new file does not hold yet, the active one included. */
   readonly backlogBytes: number
+  /** By how much the journal may grow while the copy goes on. */
+  readonly spareBytes: number
 }
 
 /** Which state a snapshot is: equal identities have equal content. */

@@ -24,6 +24,7 @@ import { Bucket, createBucket, deleteBucket } from './bucket.ts'
 import { codecsOf, namesIn, type KeyFor, type ValueFor } from './bucket-view.ts'
 import { hashSnapshot } from './hash.ts'
 import type { DefragReport, Maintainer, StoreBackupReport } from './maintainer.ts'
+import { Shared } from './shared.ts'
 import { Snapshot } from './snapshot.ts'
 import { Store } from './store.ts'
 import { isThenable, Updates, type UpdateCallback } from './updates.ts'
@@ -84,6 +85,8 @@ export class Database {
   readonly #store: Store
   readonly #maintainer: Maintainer
   readonly #updates: Updates
+  /** Several calls share one run. */
+  readonly #checks: Shared<NativeCheckReport>
   #closed: Promise<void> | undefined
 
   /** @internal */
@@ -91,6 +94,7 @@ export class Database {
     this.#store = store
     this.#maintainer = maintainer
     this.#updates = new Updates(store)
+    this.#checks = new Shared(() => native.check(store.handle))
   }
 
   /** The file's real path. */
@@ -221,7 +225,7 @@ export class Database {
 
   /** Reads every page of the file and reports what is wrong with it. */
   async check(): Promise<CheckReport> {
-    const report = await this.#store.work(() => native.check(this.#store.handle))
+    const report = await this.#store.work(() => this.#checks.run())
     return { ok: report.issueCount === 0, ...report }
   }
 

@@ -4,12 +4,12 @@
 import { publish } from '../channels.ts'
 import type { DefragPhaseTime, DefragReport, DefragRound } from '../database/maintainer.ts'
 import type { Store } from '../database/store.ts'
-import { native, type DefragHandle, type DefragProgress as Copied } from '../native.ts'
+import { native, type DefragHandle } from '../native.ts'
 import type { DefragPhase, DefragProgress } from '../options.ts'
 
 const progressIntervalMs = 100
 
-const nothing: Copied = { bytesCopied: 0, entriesCopied: 0, bytesTotal: 0, backlogBytes: 0 }
+const nothing = { bytesCopied: 0, entriesCopied: 0, bytesTotal: 0, backlogBytes: 0 }
 
 export class DefragObserver {
   readonly rounds: DefragRound[] = []
@@ -87,7 +87,7 @@ export class DefragObserver {
   }
 
   #progress(phase: DefragPhase): void {
-    if (this.handle !== undefined) this.#copied = native.defragProgress(this.handle)
+    if (this.handle !== undefined) this.#copied = copiedBy(this.handle)
     const { round } = this
     const elapsedMs = performance.now() - this.#startMs
     try {
@@ -96,4 +96,9 @@ export class DefragObserver {
       this.#onError(error)
     }
   }
+}
+
+function copiedBy(handle: DefragHandle): typeof nothing {
+  const { spareBytes: _, ...copied } = native.defragProgress(handle)
+  return copied
 }

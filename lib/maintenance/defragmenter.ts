@@ -3,6 +3,11 @@
 // What must not meet a checkpoint, which moves memtables into the old file, runs inside the
 // checkpointer's exclusive(): pinning, each round of catching up, and everything from the end of
 // the last round until the new file is the store's base.
+//
+// It always ends. While it catches up, writers are held to half the speed of its rounds, so that
+// each is at most half of the one before. While it copies, the journal grows: as soon as the disk
+// has less to spare than the journal has taken, writers are held to what it can take until the
+// copy is done; when that does not help, ERR_NO_SPACE ends the defragmentation.
 
 import { HotboltError, toHotboltError } from '../errors.ts'
 import type { DefragReport } from '../database/maintainer.ts'
@@ -15,8 +20,12 @@ import { isAbortable, transition, type DefragEvent, type DefragPhase } from './p
 /** Catching up has converged when a round was as small or as short as this. */
 const roundBytesEnough = 1 << 20
 const roundMsEnough = 50
-/** Or it will not: what is left stays in memtables above the new file. */
-const roundsMax = 32
+/** Or it will not, because nobody awaits: what is left stays in memtables above the new file. */
+const roundsMax = 16
+/** Of writers while it catches up, in speeds of a round. */
+const writersShare = 0.5
+/** How often it looks at the space for the journal. */
+const lookMs = 100
 
 export class Defragmenter {
   readonly #store: Store
@@ -98,12 +107,29 @@ export class Defragmenter {
       throw error
     })
     // Both, whatever happens: no verb may run any more when the defragmentation is aborted.
-    await bothSettled(copied, paused)
+    const stopWatching = this.#watchSpace(handle)
+    await bothSettled(copied, paused).finally(stopWatching)
     await this.#pause('after-copy')
+  }
+
+  /** The timer must not keep the process alive. */
+  #watchSpace(handle: DefragHandle): () => void {
+    const startMs = performance.now()
+    const { checkpointer } = this.#store
+    const look = (): void => {
+      const { bytesCopied, bytesTotal, spareBytes } = native.defragProgress(handle)
+      const { journalBytes } = native.stats(this.#store.handle)
+      const isShort = spareBytes < journalBytes && bytesCopied > 0
+      const restMs = (performance.now() - startMs) * (bytesTotal / Math.max(bytesCopied, 1) - 1)
+      checkpointer.paceWriters(isShort ? spareBytes / Math.max(restMs, lookMs) : Infinity)
+    }
+    const timer = setInterval(look, lookMs).unref()
+    return () => clearInterval(timer)
   }
 
   async #catchUp(handle: DefragHandle): Promise<void> {
     this.#enter('copied')
+    this.#store.checkpointer.paceWriters(this.#store.checkpointer.bytesPerMs * writersShare)
     for (;;) {
       await this.#pause('round')
       const round = await this.#store.checkpointer.exclusive(() => this.#replay(handle))
@@ -122,6 +148,7 @@ export class Defragmenter {
     const { bytes, entries } = await this.#observer.timed(() => native.defragCatchUp(handle))
     const round = { bytes, entries, durationMs: performance.now() - startMs }
     this.#observer.rounds.push(round)
+    this.#store.checkpointer.paceWriters((bytes / Math.max(round.durationMs, 1)) * writersShare)
     return round
   }
 

@@ -61,6 +61,7 @@ napi_value defrag_progress(napi_env env, napi_callback_info info) {
         .number("entriesCopied", double(box.defrag->progress().entries))
         .number("bytesTotal", double(box.defrag->total_bytes()))
         .number("backlogBytes", double(box.defrag->backlog_bytes()))
+        .number("spareBytes", double(box.defrag->spare_bytes()))
         .object();
   });
 }

@@ -11,6 +11,12 @@ namespace {
 // Kept free besides the estimate of the copy, so that the journal and other files on the disk can
 // go on growing.
 constexpr uint64_t kReserveBytes = 16 << 20;
+// With less the defragmentation ends, so that it is not the journal that finds no space.
+constexpr uint64_t kSpaceLeastBytes = kReserveBytes / 2;
+// How often it looks.
+constexpr uint64_t kLookUs = 50'000;
+// The journal is allowed for up to this many checkpoints' bytes before the copy begins.
+constexpr uint64_t kJournalCheckpoints = 4;
 
 constexpr uint64_t kPollUs = 200;
 
@@ -20,7 +26,9 @@ Defrag::Defrag(std::shared_ptr<Store> store, DefragOptions options)
     : store_(std::move(store)),
       options_(options),
       copy_pacer_(store_->files_, store_->latency_, options.bytes_per_second),
-      replay_pacer_(store_->files_, store_->latency_, 0) {}
+      replay_pacer_(store_->files_, store_->latency_, 0) {
+  for (Pacer* pacer : {&copy_pacer_, &replay_pacer_}) pacer->watch([this] { watch_space(); });
+}
 
 Defrag::~Defrag() = default;
 
@@ -33,12 +41,30 @@ void Defrag::require_space() {
   Meta meta = file->meta();
   uint64_t unused = file->free_pages() + file->pending_pages();
   total_bytes_ = (meta.high_water - std::min(meta.high_water, unused)) * meta.page_size;
-  uint64_t needed = total_bytes_ + total_bytes_ / 10 + kReserveBytes;
+  const uint64_t journal =
+      std::min(total_bytes_, kJournalCheckpoints * store_->options_.checkpoint_bytes);
+  uint64_t needed = total_bytes_ + total_bytes_ / 10 + journal + kReserveBytes;
   uint64_t available = store_->files_.free_space_bytes(directory_of(store_->path_));
   if (available >= needed) return;
   throw Error(ErrorCode::ERR_NO_SPACE, "a defragmentation needs about " + std::to_string(needed) +
                                            " bytes beside " + store_->path_ + ", " +
                                            std::to_string(available) + " are available")
+      .with_path(store_->path_);
+}
+
+// The journal is kept from the pinned state on, and nothing but space bounds it. Writers are slowed
+// down before (see spare_bytes()); in the end it is the defragmentation that gives way.
+void Defrag::watch_space() {
+  const uint64_t now_us = store_->files_.now_us();
+  if (looked_us_ != 0 && now_us - looked_us_ < kLookUs) return;
+  looked_us_ = now_us;
+  const uint64_t available = store_->files_.free_space_bytes(directory_of(store_->path_));
+  const uint64_t copied = std::min<uint64_t>(progress_.bytes, total_bytes_);
+  const uint64_t needed = total_bytes_ - copied + kReserveBytes;
+  spare_bytes_ = available - std::min(available, needed);
+  if (available >= kSpaceLeastBytes) return;
+  throw Error(ErrorCode::ERR_NO_SPACE,
+              "the disk is nearly full, and the defragmentation keeps the journal: it gave way")
       .with_path(store_->path_);
 }
 
@@ -68,7 +94,7 @@ void Defrag::copy() {
 uint64_t Defrag::backlog_bytes() const {
   uint64_t bytes = 0;
   for (const auto& memtable : store_->view_->layers) {
-    if (!memtable->sealed() || memtable->last_seq() > covered_) bytes += memtable->bytes();
+    if (!memtable->sealed() || memtable->last_seq() > covered_) bytes += memtable->weight();
   }
   return bytes;
 }
@@ -84,7 +110,7 @@ CatchUp Defrag::begin_catch_up() {
     const auto& memtable = store_->view_->layers[i];
     if (memtable->last_seq() <= round.covered) continue;
     round.memtables.push_back(memtable);
-    round.bytes += memtable->bytes();
+    round.bytes += memtable->weight();
   }
   if (!round.memtables.empty()) round.covered = round.memtables.front()->last_seq();
   return round;

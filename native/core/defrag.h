@@ -58,9 +58,13 @@ class Defrag : public std::enable_shared_from_this<Defrag> {
   const CopyProgress& progress() const { return progress_; }
   uint64_t total_bytes() const { return total_bytes_; }
   uint64_t backlog_bytes() const;
+  // By how much the journal may grow while the copy goes on; kSpareUnknown before the first look.
+  uint64_t spare_bytes() const { return spare_bytes_; }
+  static constexpr uint64_t kSpareUnknown = ~uint64_t{0};
 
  private:
   void require_space();
+  void watch_space();
   void install_target();
   const std::shared_ptr<Store> store_;
   const DefragOptions options_;
@@ -72,6 +76,8 @@ class Defrag : public std::enable_shared_from_this<Defrag> {
   std::shared_ptr<const ReadTx> pinned_;
   std::atomic<Seq> covered_{0};  // by the target
   uint64_t total_bytes_ = 0;
+  uint64_t looked_us_ = 0;  // copier
+  std::atomic<uint64_t> spare_bytes_{kSpareUnknown};
   bool published_ = false;
 };
 

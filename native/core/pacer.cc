@@ -25,6 +25,7 @@ void Pacer::throw_if_cancelled() const {
 
 void Pacer::moved(uint64_t bytes) {
   throw_if_cancelled();
+  if (watcher_) watcher_();
   keep_to_rate(bytes);
   yield_to_syncs();
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 
 #include "core/file.h"
@@ -22,6 +23,8 @@ class Pacer {
   void cancel() noexcept { cancelled_ = true; }
   // While others wait for this work it does not wait for their syncs.
   void hurry(bool on) noexcept { in_hurry_ = on; }
+  // Called after each piece; what it throws ends the work. Before the work begins.
+  void watch(std::function<void()> watcher) { watcher_ = std::move(watcher); }
   bool cancelled() const noexcept { return cancelled_; }
   void throw_if_cancelled() const;
 
@@ -37,6 +40,7 @@ class Pacer {
   uint64_t seen_count_ = 0;  // of syncs, at the last look
   std::atomic<bool> cancelled_{false};
   std::atomic<bool> in_hurry_{false};
+  std::function<void()> watcher_;
 };
 
 }  // namespace hotbolt

@@ -103,6 +103,12 @@ export interface DefragProgress {
   readonly spareBytes: number
 }
 
+export interface DefragStep {
+  readonly bytes: number
+  readonly entries: number
+  readonly complete: boolean
+}
+
 /** Which state a snapshot is: equal identities have equal content. */
 export interface NativeSnapshotInfo {
   /** 16 bytes in hexadecimal; '' for a file that only others have written. */
@@ -264,8 +270,11 @@ export interface Binding {
   defragPin(defrag: DefragHandle): void
   defragCopy(defrag: DefragHandle): Promise<void>
   defragProgress(defrag: DefragHandle): DefragProgress
-  /** Seals the active memtable and replays everything that the new file lacks. */
-  defragCatchUp(defrag: DefragHandle): Promise<{ readonly bytes: number; readonly entries: number }>
+  /**
+   * Seals the active memtable and replays everything that the new file lacks; or, when much of that
+   * is in the journal only, a part of it: to be called again until it is `complete`.
+   */
+  defragCatchUp(defrag: DefragHandle): Promise<DefragStep>
   /**
    * Syncs, renames over the database, syncs the directory. After it has resolved there is no way
    * back.

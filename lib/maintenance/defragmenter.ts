@@ -10,9 +10,9 @@
 // copy is done; when that does not help, ERR_NO_SPACE ends the defragmentation.
 
 import { HotboltError, toHotboltError } from '../errors.ts'
-import type { DefragReport } from '../database/maintainer.ts'
+import type { DefragReport, DefragRound } from '../database/maintainer.ts'
 import type { Store } from '../database/store.ts'
-import { native, type DefragHandle } from '../native.ts'
+import { native, type DefragHandle, type DefragStep } from '../native.ts'
 import type { PausePoint, ResolvedDefragOptions } from '../options.ts'
 import { DefragObserver } from './defrag-observer.ts'
 import { isAbortable, transition, type DefragEvent, type DefragPhase } from './phase.ts'
@@ -132,7 +132,8 @@ export class Defragmenter {
     this.#store.checkpointer.paceWriters(this.#store.checkpointer.bytesPerMs * writersShare)
     for (;;) {
       await this.#pause('round')
-      const round = await this.#store.checkpointer.exclusive(() => this.#replay(handle))
+      const { checkpointer } = this.#store
+      const round = await this.#replay(handle, (step) => checkpointer.exclusive(step))
       if (round.bytes < roundBytesEnough || round.durationMs < roundMsEnough) return
       if (this.#observer.rounds.length === roundsMax) break
     }
@@ -140,23 +141,43 @@ export class Defragmenter {
     this.#observer.warnings.push(`${message}: the rest is merged into the new file by checkpoints`)
   }
 
-  async #replay(handle: DefragHandle): Promise<{ bytes: number; durationMs: number }> {
-    this.#throwIfCancelled()
+  /** One round, each of its steps in its `turn`. */
+  async #replay(
+    handle: DefragHandle,
+    turn: (step: () => Promise<DefragStep>) => Promise<DefragStep>,
+  ): Promise<DefragRound> {
     this.#observer.round++
-    this.#checkpointsSeen = this.#store.checkpointer.completed
     const startMs = performance.now()
-    const { bytes, entries } = await this.#observer.timed(() => native.defragCatchUp(handle))
+    let bytes = 0
+    let entries = 0
+    for (let complete = false; !complete;) {
+      const step = await turn(() => this.#step(handle))
+      bytes += step.bytes
+      entries += step.entries
+      complete = step.complete
+    }
     const round = { bytes, entries, durationMs: performance.now() - startMs }
     this.#observer.rounds.push(round)
-    this.#store.checkpointer.paceWriters((bytes / Math.max(round.durationMs, 1)) * writersShare)
     return round
+  }
+
+  async #step(handle: DefragHandle): Promise<DefragStep> {
+    this.#throwIfCancelled()
+    this.#checkpointsSeen = this.#store.checkpointer.completed
+    const startMs = performance.now()
+    const step = await this.#observer.timed(() => native.defragCatchUp(handle))
+    const durationMs = Math.max(performance.now() - startMs, 1)
+    this.#store.checkpointer.paceWriters((step.bytes / durationMs) * writersShare)
+    return step
   }
 
   async #switch(handle: DefragHandle): Promise<void> {
     const { checkpointer } = this.#store
     await checkpointer.exclusive(async () => {
       // A checkpoint since the last round has moved memtables where the new file cannot see them.
-      if (checkpointer.completed !== this.#checkpointsSeen) await this.#replay(handle)
+      if (checkpointer.completed !== this.#checkpointsSeen) {
+        await this.#replay(handle, (step) => step())
+      }
       this.#enter('caught-up')
       await this.#pause('before-publish')
       await native.defragPublish(handle)

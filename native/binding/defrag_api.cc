@@ -78,6 +78,7 @@ napi_value defrag_catch_up(napi_env env, napi_callback_info info) {
       return ObjectBuilder(env)
           .number("bytes", double(round->bytes))
           .number("entries", double(round->transactions))
+          .boolean("complete", round->is_complete)
           .object();
     });
   });

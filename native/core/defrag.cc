@@ -79,6 +79,8 @@ void Defrag::pin() {
   HOTBOLT_ASSERT(store_->defrag_ == nullptr && target_ != nullptr && !published_);
   pinned_ = store_->view_->base;
   covered_ = store_->covered_seq();
+  pinned_seq_ = store_->last_seq_;
+  pinned_written_bytes_ = store_->written_bytes_;
   store_->recycle_limit_ = covered_.load();
   store_->defrag_ = shared_from_this();
   store_->update_backlog();
@@ -99,13 +101,26 @@ uint64_t Defrag::backlog_bytes() const {
   return bytes;
 }
 
+// About a quarter of what may be kept in memory meanwhile.
+Seq Defrag::step_seqs() const {
+  const uint64_t step_bytes =
+      std::min(store_->options_.checkpoint_bytes, store_->options_.retained_bytes_max / 4);
+  const Seq seqs = store_->last_seq_ - pinned_seq_;
+  const uint64_t bytes = store_->written_bytes_ - pinned_written_bytes_;
+  return seqs == 0 ? 1 : std::max<Seq>(1, step_bytes / std::max<uint64_t>(1, bytes / seqs));
+}
+
 CatchUp Defrag::begin_catch_up() {
   HOTBOLT_ASSERT(store_->defrag_.get() == this && target_ != nullptr && !published_);
+  CatchUp round;
+  const Seq merged = store_->covered_seq();
+  if (merged > covered_) round.journal_until = std::min(merged, covered_ + step_seqs());
+  round.covered = std::max(covered_.load(), round.journal_until);
+  round.is_complete = round.covered >= merged;
+  store_->submit();
+  if (!round.is_complete) return round;
   store_->seal();
   store_->submit();
-  CatchUp round;
-  round.covered = std::max(covered_.load(), store_->covered_seq());
-  if (store_->covered_seq() > covered_) round.journal_until = store_->covered_seq();
   for (size_t i = 1; i < store_->view_->layers.size(); i++) {
     const auto& memtable = store_->view_->layers[i];
     if (memtable->last_seq() <= round.covered) continue;

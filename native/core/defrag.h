@@ -33,6 +33,8 @@ struct CatchUp {
   std::vector<std::shared_ptr<const Memtable>> memtables;  // newest first
   Seq journal_until = 0;  // replay the journal up to here first; 0: nothing
   Seq covered = 0;        // what the new file holds afterwards
+  // Otherwise more of the journal follows: steps are short, so that a checkpoint may come between.
+  bool is_complete = true;
   uint64_t bytes = 0;     // result: replayed
   uint64_t transactions = 0;
 };
@@ -65,6 +67,7 @@ class Defrag : public std::enable_shared_from_this<Defrag> {
  private:
   void require_space();
   void watch_space();
+  Seq step_seqs() const;
   void install_target();
   const std::shared_ptr<Store> store_;
   const DefragOptions options_;
@@ -77,6 +80,8 @@ class Defrag : public std::enable_shared_from_this<Defrag> {
   std::atomic<Seq> covered_{0};  // by the target
   uint64_t total_bytes_ = 0;
   uint64_t looked_us_ = 0;  // copier
+  Seq pinned_seq_ = 0;      // owner, like the next: when it was pinned
+  uint64_t pinned_written_bytes_ = 0;
   std::atomic<uint64_t> spare_bytes_{kSpareUnknown};
   bool published_ = false;
 };

@@ -381,7 +381,7 @@ class StoreRun {
         CatchUp round = defrag_->begin_catch_up();
         between();
         defrag_->run_catch_up(round);
-        defrag_step_ = catches_up_again ? kCopied : kCaughtUp;
+        defrag_step_ = catches_up_again || !round.is_complete ? kCopied : kCaughtUp;
         break;
       }
       case kCaughtUp:

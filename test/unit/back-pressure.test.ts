@@ -101,7 +101,7 @@ describe('the clock', () => {
   test(
     'is silent when it is stopped, and where both times are 0',
     withFakeTimers(() => {
-      const { clock, due } = clockOf(100, 10)
+      const { clock, due } = clockOf(100, 50)
       writeFor(clock, 20)
       clock.stop()
       vi.advanceTimersByTime(1000)

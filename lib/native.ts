@@ -272,9 +272,10 @@ export interface Binding {
   defragProgress(defrag: DefragHandle): DefragProgress
   /**
    * Seals the active memtable and replays everything that the new file lacks; or, when much of that
-   * is in the journal only, a part of it: to be called again until it is `complete`.
+   * is in the journal only, a part of it: to be called again until it is `complete`. On a thread of
+   * low priority, unless it is urgent.
    */
-  defragCatchUp(defrag: DefragHandle): Promise<DefragStep>
+  defragCatchUp(defrag: DefragHandle, urgent: boolean): Promise<DefragStep>
   /**
    * Syncs, renames over the database, syncs the directory. After it has resolved there is no way
    * back.

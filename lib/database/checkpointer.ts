@@ -122,6 +122,11 @@ export class Checkpointer {
     this.#pressure.limit(bytesPerMs)
   }
 
+  /** Writers wait for checkpoints, or soon will. */
+  get isBehind(): boolean {
+    return this.#hurries
+  }
+
   /** The speed at which memtables are merged. */
   get bytesPerMs(): number {
     return this.#pressure.bytesPerMs

@@ -163,11 +163,14 @@ export class Defragmenter {
 
   async #step(handle: DefragHandle): Promise<DefragStep> {
     this.#throwIfCancelled()
-    this.#checkpointsSeen = this.#store.checkpointer.completed
+    const { checkpointer } = this.#store
+    this.#checkpointsSeen = checkpointer.completed
     const startMs = performance.now()
-    const step = await this.#observer.timed(() => native.defragCatchUp(handle))
+    // Writers wait for the rounds after the first, and for a checkpoint that waits for this.
+    const isUrgent = checkpointer.isBehind || this.#observer.rounds.length > 0
+    const step = await this.#observer.timed(() => native.defragCatchUp(handle, isUrgent))
     const durationMs = Math.max(performance.now() - startMs, 1)
-    this.#store.checkpointer.paceWriters((step.bytes / durationMs) * writersShare)
+    checkpointer.paceWriters((step.bytes / durationMs) * writersShare)
     return step
   }
 

@@ -101,10 +101,11 @@ uint64_t Defrag::backlog_bytes() const {
   return bytes;
 }
 
-// About a quarter of what may be kept in memory meanwhile.
+// Each step rewrites the pages that it touches, so that small ones would rewrite the file again and
+// again; but during a large one more is written than may be kept.
 Seq Defrag::step_seqs() const {
   const uint64_t step_bytes =
-      std::min(store_->options_.checkpoint_bytes, store_->options_.retained_bytes_max / 4);
+      std::min(store_->options_.checkpoint_bytes, store_->options_.retained_bytes_max / 2);
   const Seq seqs = store_->last_seq_ - pinned_seq_;
   const uint64_t bytes = store_->written_bytes_ - pinned_written_bytes_;
   return seqs == 0 ? 1 : std::max<Seq>(1, step_bytes / std::max<uint64_t>(1, bytes / seqs));

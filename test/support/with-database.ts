@@ -70,7 +70,7 @@ export class TestDatabase {
   }
 
   async open(options: OpenOptions = {}): Promise<Database> {
-    this.#db = await open(this.path, { ...this.#options, ...options })
+    this.#db = await open(this.path, { ...untimed, ...this.#options, ...options })
     return this.#db
   }
 

@@ -261,4 +261,3 @@ const turn = (what: string, figure: number): Bound => ({
   limit: turnMsMax,
   unit: 'ms',
 })
-

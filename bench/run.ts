@@ -70,7 +70,7 @@ const childPath = join(import.meta.dirname, `child${extname(import.meta.filename
 /** Does the task in a process of its own; `prefix` is a command that runs it. */
 async function inChild<Result>(task: Task, prefix: readonly string[] = []): Promise<Result> {
   const [execPath, ...execArgv] = [...prefix, process.execPath]
-  const child = fork(childPath, { ...(prefix.length > 0 ? { execPath, execArgv } : {}) })
+  const child = fork(childPath, prefix.length > 0 ? { execPath, execArgv } : {})
   const answer = await new Promise<Answer>((resolve) => {
     child.once('message', (message) => resolve(message as Answer))
     child.once('exit', (code, signal) => resolve({ error: `it ended with ${signal ?? code}` }))

@@ -147,11 +147,11 @@ export class Checkpointer {
   }
 
   get #active(): number {
-    return this.#backlog[0]!
+    return this.#backlog[0] ?? 0
   }
 
   get #sealed(): number {
-    return this.#backlog[1]!
+    return this.#backlog[1] ?? 0
   }
 
   get #roomBytes(): number {
@@ -159,7 +159,9 @@ export class Checkpointer {
   }
 
   get #sealBytes(): number {
-    return this.#held ? Math.min(this.#limits.checkpointBytes, this.#roomBytes / 4) : this.#limits.checkpointBytes
+    return this.#held
+      ? Math.min(this.#limits.checkpointBytes, this.#roomBytes / 4)
+      : this.#limits.checkpointBytes
   }
 
   #sealNow(): void {
@@ -179,7 +181,7 @@ export class Checkpointer {
   }
 
   #holdUntilMs(nowMs: number): number {
-    const bytes = this.#backlog[2]! - this.#writtenBytes
+    const bytes = (this.#backlog[2] ?? 0) - this.#writtenBytes
     this.#writtenBytes += bytes
     const backlogBytes = this.#active + this.#sealed
     if (this.#failing || this.#ending) return 0

@@ -164,8 +164,8 @@ napi_value backlog(napi_env env, napi_callback_info info) {
     napi_typedarray_type type;
     size_t count = 0;
     void* data = nullptr;
-    const bool is_array = napi_get_typedarray_info(env, figures, &type, &count, &data, nullptr,
-                                                   nullptr) == napi_ok;
+    const bool is_array =
+        napi_get_typedarray_info(env, figures, &type, &count, &data, nullptr, nullptr) == napi_ok;
     if (!is_array || type != napi_float64_array || count < kFigures) {
       throw_argument("a Float64Array of 3 elements");
     }

@@ -35,7 +35,7 @@ struct CatchUp {
   Seq covered = 0;        // what the new file holds afterwards
   // Otherwise more of the journal follows: steps are short, so that a checkpoint may come between.
   bool is_complete = true;
-  uint64_t bytes = 0;     // result: replayed
+  uint64_t bytes = 0;  // result: replayed
   uint64_t transactions = 0;
 };
 
@@ -44,16 +44,16 @@ class Defrag : public std::enable_shared_from_this<Defrag> {
   Defrag(std::shared_ptr<Store> store, DefragOptions options);
   ~Defrag();
 
-  void prepare();                              // copier
-  void pin();                                  // owner
-  void copy();                                 // copier
-  CatchUp begin_catch_up();                    // owner
-  void run_catch_up(CatchUp& round);           // copier
-  void publish();                              // copier
-  void install();                              // owner
-  void clean();                                // copier
-  void cancel() noexcept;                      // any thread
-  void abort() noexcept;                       // copier: removes the temporary file if it can
+  void prepare();                     // copier
+  void pin();                         // owner
+  void copy();                        // copier
+  CatchUp begin_catch_up();           // owner
+  void run_catch_up(CatchUp& round);  // copier
+  void publish();                     // copier
+  void install();                     // owner
+  void clean();                       // copier
+  void cancel() noexcept;             // any thread
+  void abort() noexcept;              // copier: removes the temporary file if it can
   void release();  // owner, after abort(): the kept memtables go back to checkpoints
 
   // owner

@@ -111,8 +111,8 @@ void Store::finish_checkpoint(Checkpoint& checkpoint) {
       std::move(checkpoint.memtables)));
 }
 
-// On a worker of its own, so that memory does not wait behind a long checkpoint. `this` outlives the
-// tasks: the destructor drains the workers first.
+// On a worker of its own, so that memory does not wait behind a long checkpoint. `this` outlives
+// the tasks: the destructor drains the workers first.
 void Store::discard(std::shared_ptr<const void> garbage) noexcept {
   try {
     reclaimer_.post([this, garbage = std::move(garbage)]() mutable {

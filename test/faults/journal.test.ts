@@ -13,7 +13,8 @@ import {
   leftovers,
   openFilesIn,
   sharedJudge,
-  smallPages, untimed,
+  smallPages,
+  untimed,
   verifyFile,
 } from '../support/with-database.ts'
 

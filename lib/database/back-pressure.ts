@@ -3,7 +3,7 @@
 //
 // Nothing is held back below three quarters of the room. Above that writers are slowed down: to
 // twice the speed of checkpoints at first, and to less the less room is left. Without room an
-// acknowledgement waits until there is some. Waits are in proportion to the bytes that were written.
+// acknowledgement waits until there is some. Waits are in proportion to the bytes written.
 
 /** Of the room: from here on writers are slowed down. */
 const threshold = 0.75

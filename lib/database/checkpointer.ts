@@ -1,7 +1,7 @@
 // When memtables are merged into the page file.
 //
-// A memtable that has grown beyond `checkpointBytes`, in memory or in the journal, or that waits for
-// too long, is sealed, and a checkpoint of all sealed ones begins unless one runs. While a
+// A memtable that has grown beyond `checkpointBytes`, in memory or in the journal, or that waits
+// for too long, is sealed, and a checkpoint of all sealed ones begins unless one runs. While a
 // defragmentation holds checkpoints, sealed memtables are kept for it until they exceed half of
 // `maxRetainedBytes`. Checkpoints, and the steps of a defragmentation that must not meet one, take
 // turns.

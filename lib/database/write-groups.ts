@@ -2,8 +2,8 @@
 //
 // All writes of one turn form a group and share its promise. The first of them opens the group and
 // schedules its end as a microtask, which wakes the journal. The journal reports sequence numbers
-// in order, so groups wait in a queue and are settled from its front. An acknowledgement may be held
-// back (back-pressure.ts): then those behind it wait too.
+// in order, so groups wait in a queue and are settled from its front. An acknowledgement may be
+// held back (back-pressure.ts): then those behind it wait too.
 //
 // This is the hot path: nothing here allocates per write, only per group.
 

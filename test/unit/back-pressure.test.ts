@@ -1,3 +1,5 @@
+// How long acknowledgements are held back, and when the clock of the checkpoints tells.
+
 import { describe, expect, test, vi } from 'vitest'
 import { BackPressure } from '../../lib/database/back-pressure.ts'
 import { CheckpointClock } from '../../lib/database/checkpoint-clock.ts'

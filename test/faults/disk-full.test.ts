@@ -16,6 +16,7 @@ import {
   inDirectory,
   leftovers,
   openFilesIn,
+  untimed,
   verifyFile,
 } from '../support/with-database.ts'
 
@@ -77,7 +78,7 @@ class Disk {
 describeIf('mount', 'a full disk', () => {
   test('while journaling fails the write, poisons the store, and loses nothing acknowledged', () =>
     withDisk(8 << 20, async (path, disk) => {
-      const db = await open(path, { checkpointBytes: 1 << 30 })
+      const db = await open(path, { ...untimed, checkpointBytes: 1 << 30 })
       const bucket = db.bucket('b')
       let acknowledged = 0
       let failure: HotboltError | undefined
@@ -131,7 +132,7 @@ describeIf('mount', 'a full disk', () => {
 
   test('while checkpointing fails the checkpoint alone, which is done again later', () =>
     withDisk(32 << 20, async (path, disk) => {
-      const db = await open(path, { checkpointBytes: 1 << 30 })
+      const db = await open(path, { ...untimed, checkpointBytes: 1 << 30 })
       const bucket = db.bucket('b')
       await bucket.put('first', 'v')
       await db.checkpoint()
@@ -170,7 +171,7 @@ describeIf('mount', 'a full disk', () => {
     'at %s aborts the defragmentation, removes its file, and the database serves on',
     (point) =>
       withDisk(64 << 20, async (path, disk) => {
-        const db = await open(path, { checkpointBytes: 1 << 30 })
+        const db = await open(path, { ...untimed, checkpointBytes: 1 << 30 })
         const bucket = db.bucket('b')
         for (let n = 0; n < 1000; n++) void bucket.put(`k${n}`, Buffer.alloc(3000, 'x'))
         await db.checkpoint()

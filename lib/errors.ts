@@ -133,3 +133,18 @@ export async function onDisk<T>(calls: () => Promise<T>): Promise<T> {
     throw toHotboltError(error)
   }
 }
+
+/**
+ * Runs work on a thread. Its errors are made when nobody is on the stack any more: they get the
+ * stack of this call, which reaches back over everybody who awaits it.
+ */
+export async function withStackOfCall<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof HotboltError && !error.stack?.includes('\n    at ')) {
+      Error.captureStackTrace(error, withStackOfCall)
+    }
+    throw error
+  }
+}

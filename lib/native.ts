@@ -313,6 +313,17 @@ export interface Binding {
   /** Makes a running backupRun reject with ERR_ABORTED soon. */
   backupCancel(backup: BackupHandle): void
 
+  // Looking at everything a snapshot sees, on a thread of its own. The active memtable is sealed if
+  // it holds any of that.
+  /** SHA-256 of all buckets, sequences, keys and values, in hexadecimal. */
+  hashSnapshot(snapshot: SnapshotHandle): Promise<string>
+  /** The number of keys. */
+  countSnapshot(
+    snapshot: SnapshotHandle,
+    bucket: BucketHandle,
+    bounds: CursorBounds,
+  ): Promise<number>
+
   // Reading a whole file in pieces, on a thread of its own.
   /**
    * The snapshot's page file as a plain bbolt file that ends at the high-water mark, through the

@@ -54,8 +54,16 @@ export function namesIn<Options extends NameOptions>(
   bucket: BucketHandle,
   options?: Options,
 ): KeyFor<Options>[] {
+  return [...rangeOfNames(source, bucket, options)]
+}
+
+export function rangeOfNames<Options extends NameOptions>(
+  source: ReadSource,
+  bucket: BucketHandle,
+  options?: Options,
+): Range<KeyFor<Options>> {
   const { key = 'buffer' } = checkNameOptions(options)
-  return bucketNames(source, bucket, everything, keyCodec(key).view) as KeyFor<Options>[]
+  return bucketNames(source, bucket, everything, keyCodec(key).view) as Range<KeyFor<Options>>
 }
 
 export class BucketView<Key = Buffer, Value = Buffer> {
@@ -109,7 +117,7 @@ export class BucketView<Key = Buffer, Value = Buffer> {
     return native.has(this.source.reader, this.handle, key)
   }
 
-  /** The number of keys; buckets are not counted. */
+  /** The number of keys; buckets are not counted. Looks at every page of the keys. */
   count(options?: CountOptions): number {
     const bounds = toBounds(checkCountOptions(options))
     return native.count(this.source.reader, this.handle, bounds)
@@ -130,6 +138,11 @@ export class BucketView<Key = Buffer, Value = Buffer> {
 
   /** The names of the buckets inside this one, in order. */
   buckets(): Key[] {
+    return [...this.bucketNames()]
+  }
+
+  /** The same to be iterated over: with `for await` without a long turn of the event loop. */
+  bucketNames(): Range<Key> {
     return bucketNames(this.source, this.handle, everything, this.codecs.key.view)
   }
 

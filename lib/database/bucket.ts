@@ -5,8 +5,9 @@
 // ERR_KEY_REQUIRED and so on) at once; their promise rejects only when the journal fails.
 
 import { native, type BucketHandle } from '../native.ts'
-import type { BucketOptions } from '../options.ts'
+import { checkCountOptions, type BucketOptions, type CountOptions } from '../options.ts'
 import { invalid, type Bytes } from '../rules.ts'
+import { toBounds } from './bounds.ts'
 import { BucketView, codecsOf } from './bucket-view.ts'
 import type { Codecs, KeyFor, ValueFor } from './bucket-view.ts'
 import type { ValueInput } from './codec.ts'
@@ -50,6 +51,12 @@ export class Bucket<Key = Buffer, Value = Buffer> extends BucketView<Key, Value>
     const store = this.#store
     native.setSequence(store.writer, this.handle, value)
     return store.groups.join()
+  }
+
+  /** The number of keys now, found out on a thread: for large buckets. */
+  async countAsync(options?: CountOptions): Promise<number> {
+    const bounds = toBounds(checkCountOptions(options))
+    return await this.#store.survey((state) => native.countSnapshot(state, this.handle, bounds))
   }
 
   /** A bucket inside this one: a handle; it is created by its first write. */

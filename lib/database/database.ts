@@ -21,9 +21,9 @@ import {
 } from '../options.ts'
 import { invalid, rule, type Bytes } from '../rules.ts'
 import { Bucket, createBucket, deleteBucket } from './bucket.ts'
-import { codecsOf, namesIn, type KeyFor, type ValueFor } from './bucket-view.ts'
-import { hashSnapshot } from './hash.ts'
+import { codecsOf, namesIn, rangeOfNames, type KeyFor, type ValueFor } from './bucket-view.ts'
 import type { DefragReport, Maintainer, StoreBackupReport } from './maintainer.ts'
+import type { Range } from './range.ts'
 import { Shared } from './shared.ts'
 import { Snapshot } from './snapshot.ts'
 import { Store } from './store.ts'
@@ -127,6 +127,13 @@ export class Database {
     return namesIn(this.#store, native.rootBucket(), options)
   }
 
+  /** The same to be iterated over: with `for await` without a long turn of the event loop. */
+  bucketNames<const Options extends NameOptions = Record<never, never>>(
+    options?: Options,
+  ): Range<KeyFor<Options>> {
+    return rangeOfNames(this.#store, native.rootBucket(), options)
+  }
+
   /** ERR_BUCKET_EXISTS if it does. */
   createBucket(name: Bytes): Promise<void> {
     return createBucket(this.#store, native.rootBucket(), name)
@@ -188,7 +195,7 @@ export class Database {
    */
   async defrag(options?: DefragOptions): Promise<DefragReport> {
     void this.#store.writer
-    return this.#store.work(() => this.#maintainer.defrag(options))
+    return await this.#store.work(() => this.#maintainer.defrag(options))
   }
 
   /**
@@ -200,7 +207,7 @@ export class Database {
    */
   async backup(path: string, options?: StoreBackupOptions): Promise<StoreBackupReport> {
     if (!rule.text.accepts(path)) throw invalid('path', rule.text.expected, path)
-    return this.#store.work(() => this.#maintainer.backup(resolve(path), options))
+    return await this.#store.work(() => this.#maintainer.backup(resolve(path), options))
   }
 
   /**
@@ -230,24 +237,18 @@ export class Database {
   }
 
   /**
-   * SHA-256 over all buckets, sequences, keys and values, in hexadecimal. ERR_CORRUPT when buckets
-   * lead round in circles.
+   * SHA-256 over all buckets, sequences, keys and values, in hexadecimal. On a thread. ERR_CORRUPT
+   * when buckets lead round in circles.
    */
   async hash(): Promise<string> {
-    return this.#store.work(async () => {
-      const snapshot = native.snapshot(this.#store.handle)
-      const { highWaterBytes, memtableBytes, sealedBytes } = native.stats(this.#store.handle)
-      try {
-        return await hashSnapshot(snapshot, highWaterBytes + memtableBytes + sealedBytes)
-      } finally {
-        native.closeSnapshot(snapshot)
-      }
-    })
+    return await this.#store.survey((snapshot) => native.hashSnapshot(snapshot))
   }
 
   /**
    * Waits for what has begun, cancels a defragmentation and backups, writes everything into the
    * page file and releases it: the file alone is the database then. May be called twice.
+   * ERR_NO_SPACE when the disk has no room for that: everything is released, and the journal stays
+   * beside the file with the rest, which the next open reads.
    * ERR_TX_NESTED inside an update, which it would wait for.
    */
   close(): Promise<void> {

@@ -116,8 +116,8 @@ export function bucketNames<Name>(
   bucket: BucketHandle,
   bounds: CursorBounds,
   view: (slab: Buffer, start: number, end: number) => Name,
-): Name[] {
+): Range<Name> {
   const item = (cursor: Cursor): Name => view(cursor.slab, cursor.keyStart, cursor.valueStart)
   const plan = { source, bucket, bounds, reverse: false, limit: Infinity, item }
-  return [...new Range<Name>({ ...plan, mode: 'buckets' })]
+  return new Range<Name>({ ...plan, mode: 'buckets' })
 }

@@ -4,8 +4,8 @@
 // Life: open -> closing -> closed. Public calls are refused from closing on; work that has begun
 // goes on and postpones the close.
 
-import { native, type StoreHandle } from '../native.ts'
-import { HotboltError } from '../errors.ts'
+import { native, type SnapshotHandle, type StoreHandle } from '../native.ts'
+import { HotboltError, withStackOfCall } from '../errors.ts'
 import { publish } from '../channels.ts'
 import type { ResolvedOpenOptions } from '../options.ts'
 import type { ReadSource } from './read-source.ts'
@@ -25,8 +25,11 @@ export class Store implements ReadSource {
 
   static async open(path: string, options: ResolvedOpenOptions): Promise<Store> {
     const groups = new WriteGroups()
-    const handle = await native.open(path, { ...options, pageSize: options.pageSize ?? 0 }, groups)
+    const settings = { ...options, pageSize: options.pageSize ?? 0 }
+    const handle = await withStackOfCall(() => native.open(path, settings, groups))
     const store = new Store(handle, options, groups)
+    // What a leftover journal held is served, and goes into the page file now.
+    if (!store.readOnly) store.checkpointer.considerSealed()
     publish('hotbolt:open', { path: store.path, readOnly: store.readOnly })
     return store
   }
@@ -63,9 +66,23 @@ export class Store implements ReadSource {
   }
 
   /** Work that postpones the close. Throws ERR_CLOSED. */
-  work<T>(run: () => Promise<T>): Promise<T> {
+  async work<T>(run: () => Promise<T>): Promise<T> {
     void this.reader
-    return this.track(run())
+    return await withStackOfCall(() => this.track(run()))
+  }
+
+  /** Lets a thread look at everything written so far. */
+  async survey<T>(run: (state: SnapshotHandle) => Promise<T>): Promise<T> {
+    return await this.work(async () => {
+      const state = native.snapshot(this.handle)
+      try {
+        return await run(state)
+      } finally {
+        native.closeSnapshot(state)
+        // What the thread had to read was sealed for it.
+        if (!this.readOnly) this.checkpointer.considerSealed()
+      }
+    })
   }
 
   /** The same for work that was begun before. */
@@ -95,7 +112,7 @@ export class Store implements ReadSource {
     while (this.#working.size > 0) await Promise.allSettled(this.#working)
     await this.groups.settled()
     await this.checkpointer.idle()
-    await native.close(this.handle)
+    await withStackOfCall(() => native.close(this.handle))
     publish('hotbolt:close', { path: this.path })
   }
 }

@@ -59,6 +59,8 @@ constexpr Export kExports[] = {
     {"backupRun", verbs::backup_run},
     {"backupProgress", verbs::backup_progress},
     {"backupCancel", verbs::backup_cancel},
+    {"hashSnapshot", verbs::hash_snapshot},
+    {"countSnapshot", verbs::count_snapshot},
     {"imageOfSnapshot", verbs::image_of_snapshot},
     {"imageOfStore", verbs::image_of_store},
     {"imageOfFile", verbs::image_of_file},

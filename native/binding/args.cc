@@ -15,9 +15,9 @@ BytesArgument::BytesArgument(napi_env env, napi_value value) {
       return;
     }
     napi_get_value_string_utf8(env, value, nullptr, 0, &length);
-    heap_.resize(length + 1);
-    napi_get_value_string_utf8(env, value, heap_.data(), heap_.size(), &length);
-    bytes_ = {heap_.data(), length};
+    char* text = allocate(length + 1);
+    napi_get_value_string_utf8(env, value, text, length + 1, &length);
+    bytes_ = {text, length};
     return;
   }
   napi_typedarray_type type;
@@ -31,7 +31,19 @@ BytesArgument::BytesArgument(napi_env env, napi_value value) {
   // What other threads may write to is read once: the journal and the memtable must get the same.
   bool is_private = false;
   napi_is_arraybuffer(env, memory, &is_private);
-  if (!is_private) bytes_ = heap_.assign(bytes_);
+  if (is_private) return;
+  char* copy = allocate(length);
+  bytes_ = {copy, bytes_.copy(copy, length)};
+}
+
+char* BytesArgument::allocate(size_t size) {
+  heap_.reset(new char[size]);  // not filled with zeros
+  return heap_.get();
+}
+
+Value BytesArgument::value() {
+  if (heap_ == nullptr || bytes_.size() < kSharedValueSize) return bytes_;
+  return {bytes_, std::shared_ptr<const char[]>(std::move(heap_))};
 }
 
 WritableBytes::WritableBytes(napi_env env, napi_value value) {

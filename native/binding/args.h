@@ -23,10 +23,13 @@ class BytesArgument {
   BytesArgument(const BytesArgument&) = delete;
   BytesArgument& operator=(const BytesArgument&) = delete;
   Bytes bytes() const { return bytes_; }
+  // To be kept: a large one that had to be copied already is not copied again. Once.
+  Value value();
 
  private:
+  char* allocate(size_t size);
   Bytes bytes_;
-  std::string heap_;
+  std::unique_ptr<char[]> heap_;
   char stack_[512];
 };
 

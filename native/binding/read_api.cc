@@ -148,11 +148,8 @@ napi_value count(napi_env env, napi_callback_info info) {
     Handle& reader = any_handle(env, reader_value);
     BucketRef& ref = get_handle<BucketHandle>(env, bucket_value).ref;
     Bounds bounds = get_bounds(env, bounds_value);
-    uint64_t keys = 0;
     const BucketView& view = resolve(reader, ref);
-    for (MergedCursor cursor(view, bounds, false); cursor.valid(); cursor.next()) {
-      if (!cursor.is_bucket()) keys++;
-    }
+    const uint64_t keys = MergedCursor(view, bounds, false).count_keys(~uint64_t{0});
     view.require_intact();
     if (reader.tag == HandleTag::kUpdate) {
       static_cast<UpdateHandle&>(reader).update->read_range(ref, std::move(bounds), false);

@@ -21,6 +21,8 @@ Verb defrag_prepare, defrag_pin, defrag_copy, defrag_progress, defrag_catch_up, 
     defrag_install, defrag_clean, defrag_cancel, defrag_abort;
 // backup_api.cc
 Verb snapshot_info, backup, backup_run, backup_progress, backup_cancel;
+// survey_api.cc
+Verb hash_snapshot, count_snapshot;
 // image_api.cc
 Verb image_of_snapshot, image_of_store, image_of_file, image_bytes, read_image, hash_image,
     close_image;

@@ -32,8 +32,8 @@ napi_value put(napi_env env, napi_callback_info info) {
     BytesArgument key(env, key_value);
     BytesArgument value(env, value_value);
     return write_through(
-        env, writer, [&](Store& store) { return store.put(ref, key.bytes(), value.bytes()); },
-        [&](Update& update) { update.put(ref, key.bytes(), value.bytes()); });
+        env, writer, [&](Store& store) { return store.put(ref, key.bytes(), value.value()); },
+        [&](Update& update) { update.put(ref, key.bytes(), value.value()); });
   });
 }
 

@@ -17,7 +17,7 @@ constexpr uint64_t kReserveBytes = 16 << 20;
 // Whoever opens the copy would find the journal of another database.
 void require_no_journal(FileSystem& files, const std::string& path) {
   const JournalDirectory journal = list_journal(files, path);
-  if (journal.segments.empty() && journal.unusable.empty()) return;
+  if (journal.segments.empty() && journal.unusable.empty() && journal.foreign.empty()) return;
   throw Error(ErrorCode::ERR_EXISTS,
               "a journal lies beside " + path + ", though the database it belongs to is not there")
       .with_path(path);
@@ -28,72 +28,36 @@ void require_no_journal(FileSystem& files, const std::string& path) {
 // --- Backup: owner ---
 
 Backup::Backup(Snapshot& snapshot, BackupOptions options)
-    : store_(snapshot.store().shared_from_this()),
+    : StateReader(snapshot, options.bytes_per_second),
       options_(std::move(options)),
-      seq_(snapshot.seq()),
-      pacer_(store_->files_, store_->latency_, options_.bytes_per_second),
       discard_pacer_(store_->files_, store_->latency_, 0) {
-  store_->require_open();
-  const View& view = snapshot.view();
-  if (store_->torn_ && seq_ == store_->last_seq_) {
-    throw Error(ErrorCode::ERR_POISONED, "the newest transaction is there by half");
-  }
-  auto state = std::make_shared<View>();
-  state->base = view.base;
-  for (const auto& memtable : view.layers) {
-    if (memtable->holds_any(seq_)) state->layers.push_back(memtable);
-  }
-  if (!state->layers.empty() && !state->layers.front()->sealed()) {
-    HOTBOLT_ASSERT(state->layers.front() == store_->active_);
-    store_->seal_active();
-  }
-  const PageFile& file = *state->base->file();
-  uint64_t pages = state->base->meta().high_water;
+  const PageFile& file = *state_->base->file();
+  uint64_t pages = state_->base->meta().high_water;
   if (options_.compact && file.freelist_loaded())
     pages -= std::min(pages, file.free_pages() + file.pending_pages());
-  total_bytes_ = pages * state->base->page_size();
-  for (const auto& memtable : state->layers) total_bytes_ += memtable->bytes();
-  state_ = std::move(state);
-  store_->add_client(this);
+  total_bytes_ = pages * state_->base->page_size();
+  for (const auto& memtable : state_->layers) total_bytes_ += memtable->bytes();
 }
 
-Backup::~Backup() {
-  halt();
-  release();
-  store_->remove_client(this);
-}
-
-void Backup::begin() {
-  if (begun_) throw Error(ErrorCode::ERR_INVALID_ARGUMENT, "a backup runs once");
-  if (state_ == nullptr) throw Error(ErrorCode::ERR_CLOSED);
-  begun_ = true;
-}
+Backup::~Backup() { halt(); }
 
 void Backup::end() noexcept {
-  pacer_.cancel();
   discard_pacer_.cancel();
-  if (!begun_) release();
+  StateReader::end();
 }
 
 void Backup::halt() noexcept {
-  pacer_.cancel();
   discard_pacer_.cancel();
-  worker_.stop();
+  StateReader::halt();
 }
 
 uint64_t Backup::bytes_copied() const noexcept { return progress_.bytes + copied_; }
 
-// The last reader of a file that was replaced meanwhile lets it be emptied.
-void Backup::release() noexcept {
-  if (state_ != nullptr) store_->discard(std::move(state_));
-  state_ = nullptr;
-}
-
 // --- Backup: its thread ---
 
 BackupResult Backup::run() {
-  FileSystem& files = store_->files_;
-  try {
+  return read_and_release([&] {
+    FileSystem& files = store_->files_;
     pacer_.throw_if_cancelled();
     require_free_path(files, options_.path);
     require_no_journal(files, options_.path);
@@ -102,24 +66,19 @@ BackupResult Backup::run() {
     const auto temp =
         std::make_shared<TempFile>(files, options_.path, state_->base->file()->status());
     try {
-      BackupResult result = build(*temp);
-      release();
-      return result;
+      return build(*temp);
     } catch (...) {
       temp->remove();
       empty_later(temp);
       throw;
     }
-  } catch (...) {
-    release();
-    throw;
-  }
+  });
 }
 
 // Nobody waits for its blocks to be free.
 void Backup::empty_later(std::shared_ptr<TempFile> temp) noexcept {
   try {
-    worker_.post([this, temp = std::move(temp)] { temp->empty(discard_pacer_); });
+    worker().post([this, temp = std::move(temp)] { temp->empty(discard_pacer_); });
   } catch (const std::exception&) {
     // The kernel frees them at the last close.
   }

@@ -1,9 +1,7 @@
 // A backup of one store: what a snapshot sees, as a plain bbolt file of its own, while reads,
 // writes, checkpoints and defragmentations go on.
 //
-//   make      owner   takes the snapshot's state: the page file's pinned state (base), and what
-//                     memtables above it hold; they are sealed, so that another thread may read
-//                     them. The snapshot may be closed then.
+//   make      owner   takes the snapshot's state (state_reader.h)
 //   run       thread  of the backup's own, so that it runs beside a defragmentation and others:
 //     1. refuse whatever is at the path already; remove what killed backups to it left
 //     2. a temporary file beside it: new, locked, mode and owner like the source
@@ -21,7 +19,7 @@
 #pragma once
 
 #include "core/bulk_copier.h"
-#include "core/store.h"
+#include "core/state_reader.h"
 #include "core/temp_file.h"
 
 namespace hotbolt {
@@ -43,24 +41,20 @@ struct BackupResult {
   std::string snapshot_sha256;  // what an etcd snapshot ends with, in hexadecimal
 };
 
-class Backup : public StoreClient {
+class Backup : public StateReader {
  public:
-  // Throws ERR_CLOSED, and ERR_POISONED when the newest transaction is there by half.
   Backup(Snapshot& snapshot, BackupOptions options);
   ~Backup() override;
 
   // --- owner ---
-  void begin();  // before run(); once
   void end() noexcept override;
   void halt() noexcept override;
   uint64_t total_bytes() const { return total_bytes_; }  // estimate of the new file's size
-  Worker& worker() { return worker_; }
 
   // --- its thread ---
   BackupResult run();
 
   // --- any thread ---
-  void cancel() noexcept { pacer_.cancel(); }
   uint64_t bytes_copied() const noexcept;
 
  private:
@@ -71,21 +65,13 @@ class Backup : public StoreClient {
   void merge_memtables(TempFile& temp);
   void verify(TempFile& temp);
   BackupResult complete(TempFile& temp);
-  void release() noexcept;
   void empty_later(std::shared_ptr<TempFile> temp) noexcept;
 
-  const std::shared_ptr<Store> store_;
   const BackupOptions options_;
-  const Seq seq_;
-  // What is copied: base and sealed memtables up to seq_. The owner's until begin(), then run()'s.
-  std::shared_ptr<const View> state_;
   uint64_t total_bytes_ = 0;
-  bool begun_ = false;
-  Pacer pacer_;
   Pacer discard_pacer_;              // of taking the temporary file away; cancelled by a close
   CopyProgress progress_;            // of a compact copy
   std::atomic<uint64_t> copied_{0};  // of one that is not
-  Worker worker_{Priority::kBackground};
 };
 
 }  // namespace hotbolt

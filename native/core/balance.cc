@@ -41,7 +41,8 @@ class BucketMerge {
     PageView page;
     uint32_t index = 0;
     std::optional<Bytes> upper;
-    uint64_t bytes = 0;  // of a leaf's entries that were kept
+    uint64_t bytes = 0;     // of a leaf's entries that were kept
+    bool is_alone = false;  // a leaf whose only entry is longer than a page
   };
 
   void start();
@@ -51,6 +52,7 @@ class BucketMerge {
   bool apply_change(Position& leaf, bool has_old);
   void begin_child(const Position& leaf, bool has_old);
   void add_old(Position& leaf);
+  void replace_page(const PageView& page, unsigned level);
   bool change_is_below(const std::optional<Bytes>& upper) const {
     return changes_.valid() && (!upper || changes_.key() < *upper);
   }
@@ -95,10 +97,15 @@ void BucketMerge::start() {
 
 void BucketMerge::open(const PageView& page, unsigned level, std::optional<Bytes> upper) {
   if (page.is_leaf() != (level == 0)) throw_corrupt(page.id(), "a page is on the wrong level");
-  const uint64_t pages = page.run_size() / tx_.page_size();
-  tx_.free(page.id(), pages);
+  const bool is_long = page.run_size() > tx_.page_size();
+  const bool is_alone = page.is_leaf() && is_long && page.count() == 1;
+  if (!is_alone) replace_page(page, level);
+  path_.push_back({page, 0, upper, 0, is_alone});
+}
+
+void BucketMerge::replace_page(const PageView& page, unsigned level) {
+  tx_.free(page.id(), page.run_size() / tx_.page_size());
   builder_.replaces_page(level);
-  path_.push_back({page, 0, upper});
 }
 
 bool BucketMerge::run() {
@@ -155,11 +162,14 @@ void BucketMerge::add_old(Position& leaf) {
   const LeafEntry entry{page.key(index), page.value(index), page.is_bucket(index)};
   count_entry(page, entry, leaf.bytes);
   if (entry.is_bucket && !is_root_) tx_.saw_nested_bucket();
+  // What changes beside a large value leaves it where it is.
+  if (leaf.is_alone) return builder_.keep(0, entry.key, page.id());
   builder_.add(entry);
 }
 
 // Moves past the change, and past the old entry of the same name if there is one.
 bool BucketMerge::apply_change(Position& leaf, bool has_old) {
+  if (has_old && leaf.is_alone) replace_page(leaf.page, 0);
   const Version& version = changes_.version();
   if (version.is_bucket()) {
     begin_child(leaf, has_old);

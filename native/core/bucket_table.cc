@@ -120,10 +120,9 @@ const Record* BucketTable::find(Bytes key) const {
 }
 
 std::optional<uint64_t> BucketTable::sequence(Seq seq) const {
-  for (const SequenceVersion* version = sequence_; version != nullptr; version = version->older) {
-    if (version->seq <= seq) return version->value;
-  }
-  return std::nullopt;
+  const SequenceVersion* version = version_at<const SequenceVersion>(sequence_, seq);
+  if (version == nullptr) return std::nullopt;
+  return version->value;
 }
 
 void BucketTable::descend(Bytes key, TablePath& path) const {

@@ -1,6 +1,8 @@
 // Descents and moves from leaf to leaf.
 #include "core/cursor.h"
 
+#include <algorithm>
+
 namespace hotbolt {
 
 void PageCursor::reset() {
@@ -67,6 +69,17 @@ void PageCursor::seek_before(Bytes key) {
   valid_ = move_to_leaf(Side::kLast);
   if (!valid_) return reset();
   index_ = leaf_.count() - 1;
+}
+
+uint64_t PageCursor::count_before(std::optional<Bytes> end, bool end_included, uint64_t& keys) {
+  const uint32_t first = index_;
+  uint32_t last = end ? leaf_.lower_bound(*end) : leaf_.count();
+  if (end && end_included && last < leaf_.count() && leaf_.key(last) == *end) last++;
+  last = std::max(last, first + 1);  // in a damaged leaf too, whose keys are in no order
+  for (; index_ < last; index_++) keys += !leaf_.is_bucket(index_);
+  const uint64_t passed = index_ - first;
+  if (index_ == leaf_.count()) next_leaf();
+  return passed;
 }
 
 void PageCursor::next_leaf() {

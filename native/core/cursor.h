@@ -26,6 +26,10 @@ class PageCursor {
   void prev() {
     if (index_-- == 0) prev_leaf();
   }
+  // Moves past the entries of this leaf that are smaller than `end` (or equal, if that is included)
+  // and returns how many they were; those that are no buckets are added to `keys`. REQUIRES:
+  // valid(), and the current one is smaller.
+  uint64_t count_before(std::optional<Bytes> end, bool end_included, uint64_t& keys);
   bool valid() const { return valid_; }
   Bytes key() const { return leaf_.key(index_); }
   Bytes value() const { return leaf_.value(index_); }

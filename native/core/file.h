@@ -64,9 +64,9 @@ class File {
   virtual size_t read(uint64_t offset, void* buffer, size_t size) = 0;
   virtual void write(uint64_t offset, Bytes bytes) = 0;
   virtual void resize(uint64_t size_bytes) = 0;  // ftruncate
-  virtual void allocate(
-      uint64_t offset,
-      uint64_t size_bytes) = 0;  // fallocate; extends the file; no-op if unsupported
+  // fallocate: takes the space, and extends the file. Where the system cannot, what is beyond the
+  // end of the file is written with zeros, which takes it on most file systems too.
+  virtual void allocate(uint64_t offset, uint64_t size_bytes) = 0;
   virtual void sync_data() = 0;  // fdatasync
   virtual void sync_all() = 0;   // fsync
   virtual void start_writeback(uint64_t offset,
@@ -110,6 +110,9 @@ class FileSystem {
   virtual bool rename_new(const std::string& source, const std::string& target);
   virtual void remove(const std::string& path) = 0;  // unlink; a missing file is fine
   virtual void sync_directory(const std::string& directory) = 0;
+  // Throws ERR_PERMISSION if no file may be created in it, as far as the system says so without
+  // trying (access).
+  virtual void require_writable(const std::string& directory) = 0;
   virtual std::vector<std::string> list(const std::string& directory) = 0;  // names, not paths
   virtual uint64_t free_space_bytes(const std::string& directory) = 0;  // available to this user
   virtual void random(void* buffer, size_t size) = 0;

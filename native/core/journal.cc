@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
-#include "core/checksum.h"
-#include "core/journal_reader.h"
+#include "core/frame_buffer.h"
 #include "core/journal_segments.h"
+#include "core/writeback.h"
 
 namespace hotbolt {
 
@@ -14,60 +14,76 @@ namespace {
 
 constexpr size_t kWakeBytes = 1 << 20;           // pending: more would only make the group slower
 constexpr size_t kBufferCapacityKept = 4 << 20;  // by a journal at work
+constexpr size_t kWriteSizeMax = 4 << 20;  // with one call; more is kept from being dirty at once
 constexpr std::chrono::seconds kIdleTime{2};
 
 }  // namespace
 
 Journal::Journal(FileSystem& files, std::string path, JournalOptions options,
-                 JournalBinding binding, Seq last_seq, uint64_t first_segment,
-                 JournalListener& listener, std::shared_ptr<SyncLatency> latency)
+                 JournalBinding binding, JournalStart start, JournalListener& listener,
+                 std::shared_ptr<SyncLatency> latency)
     : files_(files),
       options_(options),
+      reserve_(options.segment_bytes_min / 4),
       listener_(listener),
       latency_(std::move(latency)),
-      segments_(std::make_unique<JournalSegments>(files, std::move(path), options, first_segment)),
+      segments_(std::make_unique<JournalSegments>(files, std::move(path), options,
+                                                  start.first_segment, std::move(start.earlier))),
       binding_(binding),
-      last_seq_(last_seq),
-      durable_seq_(last_seq),
-      synced_seq_(last_seq) {}
+      pending_(std::make_unique<FrameBuffer>()),
+      last_seq_(start.last_seq),
+      durable_seq_(start.last_seq),
+      synced_seq_(start.last_seq),
+      writing_(std::make_unique<FrameBuffer>()),
+      chain_(start.chain) {}
 
 Journal::~Journal() { stop(); }
 
 // --- owner thread ---
 
-Seq Journal::append(Bytes body) {
-  HOTBOLT_ASSERT(!body.empty());
+Seq Journal::append(const Body& body, Growth growth) {
+  HOTBOLT_ASSERT(!body.text.empty());
   std::unique_lock lock(mutex_);
   if (failed_) throw Error(ErrorCode::ERR_POISONED);
   if (stopping_) throw Error(ErrorCode::ERR_CLOSED);
   // Before the frame is added: what throws here leaves no trace.
-  if (pending_.size() >= kWakeBytes && !submitted_) {
+  if (pending_->size() >= kWakeBytes && !submitted_) {
     ensure_running();
     submitted_ = true;
     wake_.notify_one();
   }
-  const uint64_t size = frame_size(body.size());
-  make_room(size);
-  FrameHeader header;
-  header.seq = last_seq_.load(std::memory_order_relaxed) + 1;
-  header.body_size = body.size();
-  pending_.append(reinterpret_cast<const char*>(&header), sizeof header);
-  pending_.append(body);
-  pending_.append(size - sizeof header - body.size(), '\0');
-  last_seq_.store(header.seq, std::memory_order_release);
-  return header.seq;
+  pending_->make_room(body);
+  admit(frame_size(body.size()), growth);
+  const Seq seq = last_seq_.load(std::memory_order_relaxed) + 1;
+  pending_->append(seq, body);
+  last_seq_.store(seq, std::memory_order_release);
+  return seq;
 }
 
-void Journal::make_room(size_t bytes) {
-  const size_t needed = std::max(pending_.size(), size_t{kSegmentBlockSize}) + bytes;
-  if (needed > pending_.capacity()) pending_.reserve(std::max(needed, 2 * pending_.capacity()));
-  if (pending_.empty()) pending_.resize(kSegmentBlockSize);
+void Journal::take_reserve() noexcept {
+  try {
+    std::lock_guard lock(mutex_);
+    segments_->require_spare(0);
+  } catch (const std::exception&) {
+    // The first append tries again.
+  }
+}
+
+// REQUIRES: nothing that throws comes between this and the frame. What is claimed is written to.
+void Journal::admit(uint64_t frame_bytes, Growth growth) {
+  const uint64_t reserve = growth == Growth::kShrinks ? 0 : reserve_;
+  if (room_ < frame_bytes) {
+    room_ = segments_->claim(frame_bytes, reserve);
+    return;
+  }
+  if (room_ - frame_bytes < reserve) segments_->require_spare(reserve);
+  room_ -= frame_bytes;
 }
 
 void Journal::submit() {
   {
     std::lock_guard lock(mutex_);
-    if (failed_ || pending_.empty()) return;
+    if (failed_ || pending_->empty()) return;
     ensure_running();
     submitted_ = true;
   }
@@ -106,16 +122,30 @@ void Journal::recycle(Seq covered) {
 
 void Journal::recycle_segments(Seq covered) {
   std::unique_lock lock(mutex_);
-  const bool idle = !busy_ && pending_.empty() && last_seq_ <= covered;
+  const bool idle = !busy_ && pending_->empty() && last_seq_ <= covered;
   if (idle) {
     // Under the mutex, so that no group begins while its segment is taken away.
     const std::vector<std::shared_ptr<Segment>> taken = segments_->take_idle();
+    if (segments_->current() == nullptr) room_ = 0;
     lock.unlock();
     segments_->remove_in_steps(taken);
   } else {
     lock.unlock();
     segments_->recycle(covered);
   }
+}
+
+void Journal::give_back() {
+  std::vector<std::shared_ptr<Segment>> taken;
+  bool stopped;
+  {
+    std::lock_guard lock(mutex_);
+    taken = segments_->take_prepared();
+    stopped = stopping_;
+  }
+  if (!stopped) return segments_->give_back(taken);
+  segments_->remove_in_steps(taken);
+  segments_->cut_current();
 }
 
 // Whichever thread met it: a failed sync is final.
@@ -166,7 +196,7 @@ bool Journal::sync_due() const {
 }
 
 bool Journal::has_work() const {
-  return !failed_ && (force_ || (submitted_ && !pending_.empty()) || sync_due());
+  return !failed_ && (force_ || (submitted_ && !pending_->empty()) || sync_due());
 }
 
 // When to look around again without being woken.
@@ -190,8 +220,8 @@ void Journal::run() {
     }
   }
   running_ = false;
-  writing_ = std::string();
-  if (pending_.empty()) pending_ = std::string();
+  writing_->clear(0);
+  if (pending_->empty()) pending_->clear(0);
 }
 
 void Journal::run_group(std::unique_lock<std::mutex>& lock) {
@@ -201,10 +231,9 @@ void Journal::run_group(std::unique_lock<std::mutex>& lock) {
   busy_ = true;
   std::swap(pending_, writing_);
   lock.unlock();
-  const bool acknowledges = force || !writing_.empty();
+  const bool acknowledges = force || !writing_->empty();
   const bool done = write_and_sync(force, last);
-  if (writing_.capacity() > kBufferCapacityKept) writing_ = std::string();
-  writing_.clear();
+  writing_->clear(kBufferCapacityKept);
   lock.lock();
   busy_ = false;  // before the listener hears of it: what it starts may find the journal idle
   if (!done || !acknowledges) return;
@@ -216,7 +245,7 @@ void Journal::run_group(std::unique_lock<std::mutex>& lock) {
 // False: it has failed, for good.
 bool Journal::write_and_sync(bool force, Seq last) {
   try {
-    if (!writing_.empty()) write_frames();
+    if (!writing_->empty()) write_frames();
     if (force || options_.sync == SyncMode::kAlways || sync_due()) {
       sync_segments();
       synced_seq_ = last;
@@ -231,30 +260,26 @@ bool Journal::write_and_sync(bool force, Seq last) {
 void Journal::chain_frames() {
   if (life_ == 0) files_.random(&life_, sizeof life_);
   const Seq synced = synced_seq_;
-  for (size_t at = kSegmentBlockSize; at < writing_.size();) {
-    char* frame = writing_.data() + at;
-    auto header = load<FrameHeader>(frame);
+  for (FramePlace at; at != writing_->end(); at = writing_->behind(at)) {
+    FrameHeader header = writing_->header(at);
     header.synced_seq = synced;
     header.chain = chain_;
-    header.body_crc = crc32c(Bytes(frame + sizeof header, header.body_size));
+    header.body_crc = writing_->body_crc(at);
     header.crc = frame_crc(header, life_);
-    store(frame, header);
+    writing_->set_header(at, header);
     chain_ = header.crc;
-    at += frame_size(header.body_size);
   }
 }
 
 void Journal::write_frames() {
   chain_frames();
-  for (size_t from = kSegmentBlockSize; from < writing_.size();) {
+  for (FramePlace from; from != writing_->end();) {
     std::shared_ptr<Segment> segment = segments_->current();
-    const uint64_t first = frame_size(load<FrameHeader>(writing_.data() + from).body_size);
-    if (segment == nullptr || segment->left() < first) {
-      segment = segments_->next(kSegmentBlockSize + first);
-    }
+    const uint64_t first = frame_size(writing_->header(from).body_size);
+    if (segment == nullptr || segment->left() < first) segment = segments_->next(first);
     const uint64_t room = segment->left() - (segment->used == 0 ? kSegmentBlockSize : 0);
     Seq last = 0;
-    const size_t to = fitting_end(from, room, last);
+    const FramePlace to = fitting_end(from, room, last);
     write_run(segment, from, to, last);
     from = to;
   }
@@ -262,31 +287,42 @@ void Journal::write_frames() {
 }
 
 // How far the frames from `from` on fit into `room`, and the last one's sequence number.
-size_t Journal::fitting_end(size_t from, uint64_t room, Seq& last) const {
-  size_t to = from;
-  while (to < writing_.size()) {
-    const auto header = load<FrameHeader>(writing_.data() + to);
+FramePlace Journal::fitting_end(FramePlace from, uint64_t room, Seq& last) const {
+  FramePlace to = from;
+  while (to != writing_->end()) {
+    const FrameHeader header = writing_->header(to);
     const uint64_t size = frame_size(header.body_size);
-    if (to + size - from > room) break;
+    if (size > room) break;
+    room -= size;
     last = header.seq;
-    to += size;
+    to = writing_->behind(to);
   }
   return to;
 }
 
-void Journal::write_run(const std::shared_ptr<Segment>& segment, size_t from, size_t to, Seq last) {
-  // There is always room for the header before the frame: the block at the buffer's start, or
-  // frames that are written.
-  const size_t begin = segment->used == 0 ? from - kSegmentBlockSize : from;
-  if (segment->used == 0) make_header(begin, *segment, from);
+void Journal::write_run(const std::shared_ptr<Segment>& segment, FramePlace from, FramePlace to,
+                        Seq last) {
+  const size_t block = segment->used == 0 ? kSegmentBlockSize : 0;
+  if (block > 0) make_header(*segment, from);
   if (unsynced_.empty()) unsynced_since_ = Clock::now();
   if (unsynced_.empty() || unsynced_.back() != segment) unsynced_.push_back(segment);
-  segment->file->write(segment->used, Bytes(writing_).substr(begin, to - begin));
-  segments_->wrote(*segment, to - begin, last);
+  uint64_t offset = segment->used;
+  WritebackWindow window(*segment->file);
+  writing_->for_each_piece(from, block, to, [&](Bytes piece) {
+    const bool is_large = piece.size() > kWriteSizeMax;
+    while (!piece.empty()) {
+      const Bytes part = piece.substr(0, is_large ? kWritePieceBytes : kWriteSizeMax);
+      segment->file->write(offset, part);
+      if (is_large) window.wrote(offset, part.size());
+      offset += part.size();
+      piece.remove_prefix(part.size());
+    }
+  });
+  segments_->wrote(*segment, offset - segment->used, last);
 }
 
-void Journal::make_header(size_t at, const Segment& segment, size_t first_frame) {
-  const auto frame = load<FrameHeader>(writing_.data() + first_frame);
+void Journal::make_header(const Segment& segment, FramePlace first_frame) {
+  const FrameHeader frame = writing_->header(first_frame);
   SegmentHeader header;
   {
     std::lock_guard lock(mutex_);
@@ -299,11 +335,7 @@ void Journal::make_header(size_t at, const Segment& segment, size_t first_frame)
   header.synced_seq = frame.synced_seq;
   header.chain = frame.chain;
   header.life = life_;
-  header.crc = segment_crc(header);
-  char* block = writing_.data() + at;
-  std::memset(block, 0, kSegmentBlockSize);
-  store(block, header);
-  store(block + kSegmentCopyOffset, header);
+  store_header(writing_->block_before(first_frame), header);
 }
 
 void Journal::sync_segments() {
@@ -350,7 +382,7 @@ void Journal::fail(const Error& error) noexcept {
     std::lock_guard lock(mutex_);
     if (failed_) return;
     failed_ = true;
-    pending_ = std::string();
+    pending_->clear(0);
   }
   listener_.on_failure(error);
 }

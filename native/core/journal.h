@@ -2,17 +2,23 @@
 // group commit.
 //
 // See journal_reader.h for the format. Two roles, two classes of threads:
-//   owner (JS) thread: append() copies a transaction into the pending buffer; submit() wakes the
-//     journal thread.
+//   owner (JS) thread: append() copies a transaction into the pending buffer, but for large values,
+//     which it shares with the memtable; submit() wakes the journal thread.
 //   journal thread: takes everything pending, fills in the checksum chain, writes it with one call,
 //     syncs once, and calls the listener. While it syncs the owner goes on appending to the other
 //     buffer.
 //
 // Segments are written full of zeros before they are used (so that a sync commits no metadata) and
-// recycled. The first is small; sizes grow with the traffic (256 KiB, 1, 4, 16, up to 64 MiB); the
-// next one is prepared by a helper thread when the current one is half full, with bounded dirty
-// pages, so that no append waits for it unless it must. An idle journal keeps at most one small
-// segment, no thread (after a few seconds) and no buffers.
+// recycled. The first is small; sizes grow with the traffic (256 KiB, 1, 4, up to 16 MiB); the next
+// one is prepared by a helper thread when the current one is half full, with bounded dirty pages,
+// so that no append waits for it unless it must. An idle journal keeps at most one small segment,
+// no thread (after a few seconds) and no buffers.
+//
+// A frame is appended only when the place where it will be written exists: append() goes by the
+// same rule as the journal thread (the segment begun last if it fits, else the next one), and where
+// no segment is prepared it makes one, as far as the disk must be asked for space. So a full disk
+// is ERR_NO_SPACE before anything has happened, and not a failed write. A reserve of that space is
+// for removals only, so that a program can go on to delete.
 //
 // A group, step by step (journal thread):
 //   1. take the pending buffer, under the mutex; the owner goes on with the other buffer
@@ -37,6 +43,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/memtable.h"
+#include "core/op.h"
 #include "core/worker.h"
 
 namespace hotbolt {
@@ -55,7 +62,7 @@ struct JournalOptions {
   SyncMode sync = SyncMode::kAlways;
   uint32_t sync_interval_ms = 100;
   uint64_t segment_bytes_min = 256 << 10;
-  uint64_t segment_bytes_max = 64 << 20;
+  uint64_t segment_bytes_max = 16 << 20;
   uint32_t mode = 0600;
 };
 
@@ -78,21 +85,36 @@ struct SyncLatency {
 
 struct Segment;
 class JournalSegments;  // journal_segments.h
+class FrameBuffer;      // frame_buffer.h
+struct FramePlace;
+
+// Where a journal goes on.
+struct JournalStart {
+  Seq last_seq = 0;            // the next transaction gets the number after it
+  uint64_t first_segment = 1;  // no segment has this number or a higher one
+  uint32_t chain = 0;          // header CRC of the newest frame; 0: there is none
+  std::vector<std::shared_ptr<Segment>> earlier{};  // full ones of lives before, oldest first
+};
+
+// What a transaction does to the space that the database takes. kShrinks: it only removes.
+enum class Growth : uint8_t { kGrows, kShrinks };
 
 class Journal {
  public:
   // `path` is the database file's resolved path; segments are `<path>-journal-<number, 8 digits>`.
-  // Nothing is created before the first append. The next transaction gets `last_seq` + 1.
-  // `first_segment` is a number not in use.
+  // Nothing is created before the first append.
   Journal(FileSystem& files, std::string path, JournalOptions options, JournalBinding binding,
-          Seq last_seq, uint64_t first_segment, JournalListener& listener,
-          std::shared_ptr<SyncLatency> latency);
+          JournalStart start, JournalListener& listener, std::shared_ptr<SyncLatency> latency);
   ~Journal();  // stop() if not stopped
 
   // --- owner thread ---
-  // Adds a transaction (an op.h body) and returns its sequence number. Throws ERR_POISONED after a
-  // failure. Wakes the thread by itself when 1 MiB is pending.
-  Seq append(Bytes body);
+  // Adds a transaction (op.h) and returns its sequence number. Wakes the thread by itself
+  // when 1 MiB is pending. Throws ERR_POISONED after a failure, ERR_NO_SPACE when there is no place
+  // for it, and what the file system throws when a segment cannot be made: then it was not added,
+  // and the next call tries again.
+  Seq append(const Body& body, Growth growth = Growth::kGrows);
+  // Takes the reserve for removals, if the disk has it, before anything is appended.
+  void take_reserve() noexcept;
   void submit();      // what was appended so far is to be written and synced
   void force_sync();  // the same, and synced even when SyncMode says later or never
   Seq last_seq() const noexcept;
@@ -109,6 +131,9 @@ class Journal {
   // call from a worker. `covered` must be durable in the page file. Throws what the file system
   // throws; the journal stays usable, unless a sync failed.
   void recycle(Seq covered);
+  // A checkpoint found no space: gives back what is prepared for writes, and leaves it to the page
+  // file until recycle(). After stop() also what the current segment has left.
+  void give_back();
   uint64_t disk_bytes() const noexcept;  // of all segments
   // Syncs the directory, which is the database's too. Throws for good once that has failed for
   // anybody.
@@ -126,7 +151,7 @@ class Journal {
   using Clock = std::chrono::steady_clock;
 
   // With mutex_ held.
-  void make_room(size_t bytes);
+  void admit(uint64_t frame_bytes, Growth growth);
   void ensure_running();
   bool has_work() const;
   bool sync_due() const;
@@ -142,9 +167,9 @@ class Journal {
   bool write_and_sync(bool force, Seq last);
   void chain_frames();
   void write_frames();
-  size_t fitting_end(size_t from, uint64_t room, Seq& last) const;
-  void write_run(const std::shared_ptr<Segment>& segment, size_t from, size_t to, Seq last);
-  void make_header(size_t at, const Segment& segment, size_t first_frame);
+  FramePlace fitting_end(FramePlace from, uint64_t room, Seq& last) const;
+  void write_run(const std::shared_ptr<Segment>& segment, FramePlace from, FramePlace to, Seq last);
+  void make_header(const Segment& segment, FramePlace first_frame);
   void sync_segments();
   void note_latency(uint64_t duration_us);
   void prepare_if_wanted();
@@ -153,6 +178,7 @@ class Journal {
 
   FileSystem& files_;
   const JournalOptions options_;
+  const uint64_t reserve_;  // bytes that only removals may use
   JournalListener& listener_;
   const std::shared_ptr<SyncLatency> latency_;
   const std::unique_ptr<JournalSegments> segments_;
@@ -160,7 +186,8 @@ class Journal {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   JournalBinding binding_;
-  std::string pending_;  // room for a segment's header block, then frames; or nothing at all
+  uint64_t room_ = 0;  // bytes left in the segment where the newest frame has its place
+  std::unique_ptr<FrameBuffer> pending_;
   bool submitted_ = false;
   bool force_ = false;
   bool running_ = false;  // run() is posted or at work
@@ -173,8 +200,8 @@ class Journal {
   std::atomic<Seq> synced_seq_;
 
   // The journal thread's own.
-  std::string writing_;  // the buffer that pending_ is swapped with
-  uint32_t chain_ = 0;   // header CRC of the newest frame
+  std::unique_ptr<FrameBuffer> writing_;  // what pending_ is swapped with
+  uint32_t chain_ = 0;                    // header CRC of the newest frame
   uint32_t life_ = 0;
   std::vector<std::shared_ptr<Segment>> unsynced_;  // written since the last sync, oldest first
   Clock::time_point unsynced_since_;

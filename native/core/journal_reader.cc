@@ -68,30 +68,53 @@ class Window {
   uint64_t filled_ = 0;
 };
 
-std::optional<SegmentHeader> decode_header(Window& window, uint64_t offset, uint64_t number) {
+std::optional<SegmentHeader> decode_header(Window& window, uint64_t offset) {
   const char* bytes = window.at(offset, sizeof(SegmentHeader));
   if (bytes == nullptr) return {};
   const auto header = load<SegmentHeader>(bytes);
   const bool valid = header.magic == kSegmentMagic && header.version == kSegmentVersion &&
-                     header.header_size == sizeof header && header.number == number &&
-                     header.first_seq > 0 && header.crc == segment_crc(header);
+                     header.header_size == sizeof header && header.crc == segment_crc(header);
   return valid ? std::optional(header) : std::nullopt;
 }
 
-std::optional<JournalSegment> read_segment_header(File& file, uint64_t number) {
-  Window window(file);
-  std::optional<SegmentHeader> header = decode_header(window, 0, number);
-  if (!header) header = decode_header(window, kSegmentCopyOffset, number);
-  if (!header) return {};
+bool holds_zeros(Window& window) {
+  const uint64_t size = window.file_size();
+  for (uint64_t at = 0; at < size; at += kWindowSize) {
+    const uint64_t piece = std::min<uint64_t>(kWindowSize, size - at);
+    const char* bytes = window.at(at, piece);
+    if (bytes == nullptr || Bytes(bytes, piece).find_first_not_of('\0') != Bytes::npos)
+      return false;
+  }
+  return true;
+}
+
+JournalSegment segment_of(const SegmentHeader& header, const std::string& path) {
   JournalSegment segment;
-  segment.path = file.path();
-  segment.number = number;
-  segment.binding = {header->database_id, header->base_txid, header->base_checksum};
-  segment.first_seq = header->first_seq;
-  segment.synced_seq = header->synced_seq;
-  segment.chain = header->chain;
-  segment.life = header->life;
+  segment.path = path;
+  segment.number = header.number;
+  segment.binding = {header.database_id, header.base_txid, header.base_checksum};
+  segment.first_seq = header.first_seq;
+  segment.synced_seq = header.synced_seq;
+  segment.chain = header.chain;
+  segment.life = header.life;
   return segment;
+}
+
+// A file with the name of segment `number`. The copies of its header differ when a first group is
+// torn, or a sector damaged: one that is in use decides.
+void classify(File& file, uint64_t number, JournalDirectory& result) {
+  Window window(file);
+  bool is_ours = false;
+  for (const uint64_t offset : {uint64_t{0}, kSegmentCopyOffset}) {
+    const std::optional<SegmentHeader> header = decode_header(window, offset);
+    if (header && header->first_seq > 0 && header->number == number) {
+      result.segments.push_back(segment_of(*header, file.path()));
+      return;
+    }
+    is_ours = is_ours || (header && (header->first_seq == 0 || header->number < number));
+  }
+  is_ours = is_ours || holds_zeros(window);
+  (is_ours ? result.unusable : result.foreign).push_back(file.path());
 }
 
 // nullptr: it has been renamed or removed since the directory was listed.
@@ -125,6 +148,7 @@ class JournalScan {
 
  private:
   bool continues(const JournalSegment& segment) const;
+  void note_frame(const FrameHeader& header);
   void read_frames(const JournalSegment& segment, Window& window);
   bool read_frame(const JournalSegment& segment, Window& window);
   void require_nothing_lost(size_t broken) const;
@@ -141,10 +165,10 @@ class JournalScan {
   const Seq until_;
   const std::function<void(Seq, Bytes)>& visit_;
   JournalEnd end_;
-  Seq next_;            // the sequence number that comes next in the chain
-  uint32_t chain_ = 0;  // CRC of the frame before
-  uint32_t life_ = 0;
-  uint64_t offset_ = 0;  // in the segment that is read: where the next frame would be; 0: none is
+  Seq next_;              // the sequence number that comes next in the chain
+  uint32_t chain_ = 0;    // CRC of the frame before
+  Seq synced_ = kSeqMax;  // as the frame before says
+  uint64_t offset_ = 0;   // in the segment that is read: where the next frame would be; 0: none is
 };
 
 JournalEnd JournalScan::run() {
@@ -155,6 +179,7 @@ JournalEnd JournalScan::run() {
     const std::unique_ptr<File> file = files_.open(segment.path, OpenMode{});
     Window window(*file);
     broken = i;
+    end_.ends.resize(i + 1);
     read_frames(segment, window);
   }
   if (end_.last_seq < until_) require_nothing_lost(broken);
@@ -162,15 +187,15 @@ JournalEnd JournalScan::run() {
 }
 
 bool JournalScan::continues(const JournalSegment& segment) const {
-  if (segment.life == life_ && segment.first_seq == next_ && segment.chain == chain_) return true;
+  if (segment.first_seq == next_ && segment.chain == chain_) return true;
   return segment.first_seq <= covered_ + 1 && next_ <= covered_ + 1;
 }
 
 void JournalScan::read_frames(const JournalSegment& segment, Window& window) {
   next_ = segment.first_seq;
   chain_ = segment.chain;
-  life_ = segment.life;
   offset_ = kSegmentBlockSize;
+  end_.ends.back().offset = offset_;
   while (end_.last_seq < until_ && read_frame(segment, window)) {
   }
 }
@@ -185,15 +210,26 @@ bool JournalScan::read_frame(const JournalSegment& segment, Window& window) {
   if (bytes == nullptr) return false;
   const Bytes body(bytes, header->body_size);
   if (crc32c(body) != header->body_crc) return false;
-  next_ = header->seq + 1;
-  chain_ = header->crc;
-  offset_ += frame_size(header->body_size);
+  note_frame(*header);
   if (header->seq <= covered_) return true;
   end_.last_seq = header->seq;
   end_.frames++;
   end_.bytes += header->body_size;
   visit_(header->seq, body);
   return true;
+}
+
+// Frames that say the same of what was synced were written after that, and before the next sync.
+void JournalScan::note_frame(const FrameHeader& header) {
+  if (header.synced_seq != synced_) {
+    synced_ = header.synced_seq;
+    end_.unsynced_segment = end_.ends.size() - 1;
+    end_.unsynced_offset = offset_;
+  }
+  next_ = header.seq + 1;
+  chain_ = end_.chain = header.crc;
+  offset_ += frame_size(header.body_size);
+  end_.ends.back() = {header.seq, offset_};
 }
 
 // The chain ends at offset_ of segment `broken`. Throws if something behind that proves that
@@ -253,6 +289,21 @@ std::string segment_path(const std::string& database_path, uint64_t number) {
   return database_path + std::string(kNameSuffix) + digits;
 }
 
+void store_header(char* block, SegmentHeader header) {
+  header.crc = segment_crc(header);
+  std::memset(block, 0, kSegmentBlockSize);
+  store(block, header);
+  store(block + kSegmentCopyOffset, header);
+}
+
+std::string empty_segment_block(uint64_t number) {
+  std::string block(kSegmentBlockSize, '\0');
+  SegmentHeader header;
+  header.number = number;
+  store_header(block.data(), header);
+  return block;
+}
+
 JournalDirectory list_journal(FileSystem& files, const std::string& database_path) {
   JournalDirectory result;
   const std::string database_name = name_of(database_path);
@@ -260,12 +311,13 @@ JournalDirectory list_journal(FileSystem& files, const std::string& database_pat
     const std::optional<uint64_t> number = segment_number(database_name, name);
     if (!number) continue;
     const std::string path = segment_path(database_path, *number);
-    const std::unique_ptr<File> file = open_if_there(files, path);
-    if (file == nullptr) continue;
-    if (std::optional<JournalSegment> segment = read_segment_header(*file, *number)) {
-      result.segments.push_back(std::move(*segment));
-    } else {
-      result.unusable.push_back(path);
+    result.last_number = std::max(result.last_number, *number);
+    try {
+      const std::unique_ptr<File> file = open_if_there(files, path);
+      if (file != nullptr) classify(*file, *number, result);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::ERR_NOT_A_FILE) throw;
+      result.foreign.push_back(path);
     }
   }
   const auto by_number = [](const JournalSegment& a, const JournalSegment& b) {

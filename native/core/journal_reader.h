@@ -8,7 +8,8 @@
 //                  base txid u64 @32 | base checksum u64 @40 (JournalBinding)
 //                  segment number u64 @48 | first sequence number u64 @56
 //                  synced sequence number u64 @64
-//                  chain value u32 @72 (of the frame before; 0 at the start of a life)
+//                  chain value u32 @72 (of the frame before, in this life or the one that it
+//                  continues; 0 when it continues none)
 //                  life u32 @76 (random) | reserved 12 bytes @80, zero
 //                  CRC-32C of bytes 0..91 u32 @92
 //   frame          8-byte aligned, never in two segments: header, body (op.h), zeros up to a
@@ -20,13 +21,16 @@
 //
 // A "life" is one Journal object, from the first append to stop(). "Synced" is the sequence number
 // up to which everything had been synced when the frame (or header) was written. Sequence numbers
-// rise by one from frame to frame, across segments.
+// rise by one from frame to frame, across segments and lives. A header whose first sequence number
+// is 0 marks a segment that holds nothing yet.
 //
 // Writing, and why every crash is safe:
-//   1. A segment file gets its name, its final size and zeros, and is synced, directory included,
-//      before it is used. A recycled one is renamed instead, and the directory is synced, before it
-//      is used. Until then it holds no frame that anybody needs: zeros, or a header whose number is
-//      not that of its name, or covered frames.
+//   1. A segment file gets its name, its final size, zeros and a header that says "nothing yet",
+//      and is synced, directory included, before it is used. A recycled one is renamed instead, and
+//      the directory is synced, before it is used. Until then it holds no frame that anybody needs:
+//      zeros, or a header that says so or whose number is lower than that of its name. From then on
+//      one of the header's sectors is valid at any time, so that a file with neither zeros nor a
+//      header is not ours.
 //   2. The header block goes out in one write with the first frames and under the same sync: as
 //      long as it can be torn, nothing in the segment is acknowledged. When it is durable it can be
 //      trusted, whatever follows it.
@@ -34,7 +38,10 @@
 //      numbers are lower than the chain's next, and their CRC does not match its chain.
 //   4. Only covered segments are renamed or removed, so what is left always reaches back to the
 //      covered sequence number.
-//   5. A new life begins only when the page file covers all of the one before.
+//   5. A new life continues what recovery has read. Before its first frame, what was read and not
+//      said to be synced is written again and synced (a failed sync may have left it in the cache
+//      alone), the newest segment is cut behind its last frame, and what follows is removed. So
+//      whatever a later life says was synced is a proof about all lives before it.
 //
 // Recovery accepts the longest valid chain: the next frame is at the end of the one before, or at
 // the start of the next segment whose header continues this chain. A segment that does not continue
@@ -105,6 +112,11 @@ uint32_t frame_crc(const FrameHeader& header, uint32_t life) noexcept;
 // "<database path>-journal-00000012" for 12.
 std::string segment_path(const std::string& database_path, uint64_t number);
 
+// The block at the start of a segment that holds nothing yet.
+std::string empty_segment_block(uint64_t number);
+// A header's two copies, in a block of kSegmentBlockSize bytes.
+void store_header(char* block, SegmentHeader header);
+
 struct JournalSegment {
   std::string path;
   uint64_t number = 0;
@@ -115,23 +127,38 @@ struct JournalSegment {
   uint32_t life = 0;
 };
 
-// The segments beside `path` whose header is valid, in order of their number. Files whose name fits
-// but whose header does not are listed in `unusable`: prepared or recycled and not begun; they hold
-// no frames. May be called while a Journal is at work: files that vanish meanwhile are left out.
+// The segments beside `path` whose header is valid, in order of their number. `unusable` are files
+// that were prepared or recycled and not begun: they hold nothing but zeros, or a header that says
+// so. May be called while a Journal is at work: files that vanish meanwhile are left out.
+// `foreign` are those that are not ours, or damaged so that nobody can tell: nobody removes them.
 struct JournalDirectory {
   std::vector<JournalSegment> segments;
   std::vector<std::string> unusable;
+  std::vector<std::string> foreign;
+  uint64_t last_number = 0;  // the highest in any name; 0: there is none
 };
 JournalDirectory list_journal(FileSystem& files, const std::string& database_path);
 
-// Removes them all; not synced. Segments oldest first: what a crash leaves is a chain's end, which
-// the page file covers.
+// Removes what is ours; not synced. Segments oldest first: what a crash leaves is a chain's end,
+// which the page file covers.
 void remove_journal(FileSystem& files, const JournalDirectory& journal);
+
+// How far a segment was read.
+struct SegmentEnd {
+  Seq last_seq = 0;     // of its last frame; 0: it has none
+  uint64_t offset = 0;  // where the next frame would be
+};
 
 struct JournalEnd {
   Seq last_seq = 0;     // of the last frame of the chain; `covered` when there is none newer
   uint64_t frames = 0;  // visited
   uint64_t bytes = 0;   // of them
+  uint32_t chain = 0;   // header CRC of the last frame
+  // Of the segments that were read: all that belong to the chain, up to the one with its end.
+  std::vector<SegmentEnd> ends;
+  // The first frame of which the journal does not say itself that it was synced.
+  size_t unsynced_segment = 0;
+  uint64_t unsynced_offset = 0;
 };
 
 // Calls `visit(seq, body)` for every frame newer than `covered`, in order, up to and including

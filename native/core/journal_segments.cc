@@ -42,10 +42,12 @@ void insert_by_number(std::vector<std::shared_ptr<Segment>>& list,
 }  // namespace
 
 JournalSegments::JournalSegments(FileSystem& files, std::string path, const JournalOptions& options,
-                                 uint64_t first_number)
+                                 uint64_t first_number,
+                                 std::vector<std::shared_ptr<Segment>> earlier)
     : files_(files),
       path_(std::move(path)),
       options_(in_whole_blocks(options)),
+      full_(std::move(earlier)),
       next_number_(first_number),
       target_size_(options_.segment_bytes_min) {}
 
@@ -76,20 +78,28 @@ void JournalSegments::sync_directory() {
   }
 }
 
-// Blocks first, so that they lie together; then zeros, because blocks that were never written would
-// make the first sync over them commit metadata.
-std::shared_ptr<Segment> JournalSegments::create(uint64_t number, uint64_t size, bool paced) {
+// A file of this name that somebody else made stays: the next number is free.
+std::unique_ptr<File> JournalSegments::create_file(Segment& segment) {
+  constexpr int kTriesMax = 100;
+  for (int i = 0;; i++) {
+    segment.number = take_number();
+    segment.path = segment_path(path_, segment.number);
+    try {
+      return files_.open(segment.path,
+                         {.write = true, .create = true, .exclusive = true, .mode = options_.mode});
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::ERR_EXISTS || i == kTriesMax) throw;
+    }
+  }
+}
+
+// Its blocks only, so that they are there, and lie together.
+std::shared_ptr<Segment> JournalSegments::create(uint64_t size) {
   auto segment = std::make_shared<Segment>();
-  segment->number = number;
-  segment->path = segment_path(path_, segment->number);
   segment->size = whole_blocks(size);
-  segment->file = files_.open(
-      segment->path, {.write = true, .create = true, .exclusive = true, .mode = options_.mode});
+  segment->file = create_file(*segment);
   try {
     segment->file->allocate(0, segment->size);
-    fill_with_zeros(*segment->file, 0, segment->size, paced);
-    segment->file->sync_all();
-    sync_directory();
   } catch (const std::exception&) {
     try {
       files_.remove(segment->path);
@@ -100,6 +110,18 @@ std::shared_ptr<Segment> JournalSegments::create(uint64_t number, uint64_t size,
     throw;
   }
   return segment;
+}
+
+// Blocks that were never written would make the first sync over them commit metadata. The header
+// says that the segment holds nothing, and that it is ours. What is written at once, up to `taken`,
+// is not filled before: a large frame would be written twice to save one sync its metadata.
+void JournalSegments::finish(Segment& segment, bool paced, uint64_t taken) {
+  if (segment.ready >= segment.size) return;
+  fill_with_zeros(*segment.file, std::max(segment.ready, taken), segment.size, paced);
+  if (segment.ready == 0) segment.file->write(0, empty_segment_block(segment.number));
+  segment.file->sync_all();
+  if (segment.ready == 0) sync_directory();
+  segment.ready = segment.size;
 }
 
 void JournalSegments::fill_with_zeros(File& file, uint64_t from, uint64_t to, bool paced) {
@@ -120,41 +142,95 @@ void JournalSegments::fill_with_zeros(File& file, uint64_t from, uint64_t to, bo
 // A prepared segment that is too small for one frame grows, because its number has its place in the
 // order.
 void JournalSegments::extend(Segment& segment, uint64_t size) {
-  fill_with_zeros(*segment.file, segment.size, size, false);
-  segment.file->sync_all();
+  segment.file->allocate(segment.size, size - segment.size);
+  std::lock_guard lock(mutex_);
   segment.size = size;
 }
 
-// nullptr: there is none; then `number` is that of the segment to be created. Both under one lock:
-// nothing that gets ready meanwhile may come to lie between.
-std::shared_ptr<Segment> JournalSegments::take_prepared(uint64_t& number) {
-  std::lock_guard lock(mutex_);
-  std::shared_ptr<Segment> segment;
-  if (prepared_.empty()) {
-    number = next_number_++;
-  } else {
-    segment = std::move(prepared_.front());
-    prepared_.erase(prepared_.begin());
-    number = segment->number;
+// What the segments hold, or will, has to find room in the page file too, and takes somewhat more
+// there. A file system that says "0" may not know: whether there is space is then found out by
+// taking it.
+void JournalSegments::require_room_for_page_file(uint64_t size) const {
+  const uint64_t content = size + disk_bytes();
+  const uint64_t needed = size + content + content / 4 + given_back();
+  const uint64_t available = files_.free_space_bytes(directory_of(path_));
+  if (available == 0 || available >= needed) return;
+  throw Error(ErrorCode::ERR_NO_SPACE,
+              "the disk has " + std::to_string(available) +
+                  " bytes left, and the database needs them for what was written before: free some "
+                  "space, then try again")
+      .with_path(path_);
+}
+
+// As large as the traffic asks for, or as small as it can be.
+void JournalSegments::make_spare(uint64_t bytes, uint64_t reserve) {
+  const uint64_t least = whole_blocks(kSegmentBlockSize + bytes + reserve);
+  uint64_t wanted = std::max(options_.segment_bytes_min, least);
+  {
+    std::lock_guard lock(mutex_);
+    wanted = std::max(wanted, std::min(target_size_ / 16, kUrgentSizeMax));
   }
-  begun_number_ = number;
+  const auto make = [&](uint64_t size) {
+    if (reserve > 0) require_room_for_page_file(size);
+    keep(create(size));
+  };
+  try {
+    make(wanted);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::ERR_NO_SPACE || wanted == least) throw;
+    make(least);
+  }
+}
+
+// The next one, if it has room for `bytes` and, it or another, for `reserve`.
+std::shared_ptr<Segment> JournalSegments::take_fitting(uint64_t bytes, uint64_t reserve,
+                                                       std::shared_ptr<Segment>& too_small) {
+  std::lock_guard lock(mutex_);
+  if (prepared_.empty()) return nullptr;
+  std::shared_ptr<Segment> segment = prepared_.front();
+  if (segment->size < bytes) too_small = segment;
+  const bool has_reserve = prepared_.size() > 1 || segment->size >= bytes + reserve;
+  if (too_small != nullptr || !has_reserve) return nullptr;
+  claimed_.push_back(segment);
+  prepared_.erase(prepared_.begin());
+  begun_number_ = segment->number;
   return segment;
 }
 
-std::shared_ptr<Segment> JournalSegments::next(uint64_t bytes) {
-  uint64_t number = 0;
-  std::shared_ptr<Segment> segment = take_prepared(number);
-  if (segment == nullptr) {
-    uint64_t urgent;
-    {
-      std::lock_guard lock(mutex_);
-      urgent = std::min(target_size_ / 16, kUrgentSizeMax);
+// Another segment may become ready meanwhile, with a lower number.
+uint64_t JournalSegments::claim(uint64_t frame_bytes, uint64_t reserve) {
+  const uint64_t bytes = kSegmentBlockSize + frame_bytes;
+  while (true) {
+    std::shared_ptr<Segment> too_small;
+    if (const auto segment = take_fitting(bytes, reserve, too_small)) return segment->size - bytes;
+    if (too_small != nullptr) {
+      if (reserve > 0) require_room_for_page_file(bytes);
+      extend(*too_small, whole_blocks(bytes));
+    } else {
+      make_spare(has_prepared() ? 0 : frame_bytes, reserve);
     }
-    segment = create(number, std::max({options_.segment_bytes_min, urgent, bytes}), false);
-  } else if (segment->size < bytes) {
-    extend(*segment, bytes);
   }
+}
+
+void JournalSegments::require_spare(uint64_t reserve) {
+  if (!has_prepared()) make_spare(0, reserve);
+}
+
+bool JournalSegments::has_prepared() const {
   std::lock_guard lock(mutex_);
+  return !prepared_.empty();
+}
+
+std::shared_ptr<Segment> JournalSegments::next(uint64_t frame_bytes) {
+  std::shared_ptr<Segment> segment;
+  {
+    std::lock_guard lock(mutex_);
+    HOTBOLT_ASSERT(!claimed_.empty());
+    segment = claimed_.front();
+  }
+  finish(*segment, false, frame_bytes > kUrgentSizeMax ? kSegmentBlockSize + frame_bytes : 0);
+  std::lock_guard lock(mutex_);
+  claimed_.pop_front();
   if (current_ != nullptr) full_.push_back(std::move(current_));
   current_ = segment;
   const uint64_t grown = std::min(segment->size * kGrowth, options_.segment_bytes_max);
@@ -165,7 +241,7 @@ std::shared_ptr<Segment> JournalSegments::next(uint64_t bytes) {
 bool JournalSegments::wants_preparation() {
   std::lock_guard lock(mutex_);
   if (preparing_ || !prepared_.empty() || current_ == nullptr) return false;
-  if (current_->left() > current_->size / 2) return false;
+  if (claimed_.empty() && current_->left() > current_->size / 2) return false;
   preparing_ = true;
   return true;
 }
@@ -187,7 +263,9 @@ void JournalSegments::prepare_ahead() noexcept {
   const uint64_t idle_count = idle_count_;
   lock.unlock();
   try {
-    const std::shared_ptr<Segment> segment = create(take_number(), size, true);
+    require_room_for_page_file(size);
+    const std::shared_ptr<Segment> segment = create(size);
+    finish(*segment, true);
     lock.lock();
     const bool outdated = idle_count != idle_count_;
     lock.unlock();
@@ -197,14 +275,14 @@ void JournalSegments::prepare_ahead() noexcept {
       keep(segment);
     }
   } catch (const std::exception&) {
-    // next() meets the same obstacle on the journal thread, where it counts; a directory that is
+    // claim() meets the same obstacle on the owner's thread, where it counts; a directory that is
     // lost is the caller's to report.
   }
   cancel_preparation();
 }
 
-// Puts a ready file among the prepared. The journal thread may have passed its number meanwhile:
-// then it gets another.
+// Puts a file among the prepared. The owner may have passed its number meanwhile: then it gets
+// another.
 void JournalSegments::keep(const std::shared_ptr<Segment>& segment) {
   while (true) {
     {
@@ -219,9 +297,12 @@ void JournalSegments::keep(const std::shared_ptr<Segment>& segment) {
 }
 
 void JournalSegments::rename_to_next(Segment& segment) {
-  const uint64_t number = take_number();
-  const std::string path = segment_path(path_, number);
-  files_.rename(segment.path, path);
+  uint64_t number;
+  std::string path;
+  do {
+    number = take_number();
+    path = segment_path(path_, number);
+  } while (!files_.rename_new(segment.path, path));
   sync_directory();
   segment.path = path;
   segment.number = number;
@@ -234,6 +315,7 @@ void JournalSegments::recycle(Seq covered) {
   std::vector<std::shared_ptr<Segment>> removed;
   {
     std::lock_guard lock(mutex_);
+    given_back_ = 0;
     auto end = full_.begin();
     for (; end != full_.end() && (*end)->last_seq <= covered; ++end) {
       const bool fits = (*end)->size >= target_size_ && (*end)->size <= options_.segment_bytes_max;
@@ -252,6 +334,7 @@ void JournalSegments::recycle(Seq covered) {
 std::vector<std::shared_ptr<Segment>> JournalSegments::take_idle() {
   std::lock_guard lock(mutex_);
   idle_count_++;
+  given_back_ = 0;
   target_size_ = options_.segment_bytes_min;
   std::vector<std::shared_ptr<Segment>> taken = std::move(full_);
   full_.clear();
@@ -259,7 +342,10 @@ std::vector<std::shared_ptr<Segment>> JournalSegments::take_idle() {
     taken.push_back(std::move(current_));
     current_ = nullptr;
   }
-  for (std::shared_ptr<Segment>& segment : prepared_) taken.push_back(std::move(segment));
+  // Claimed and never written: the journal has failed.
+  taken.insert(taken.end(), claimed_.begin(), claimed_.end());
+  claimed_.clear();
+  taken.insert(taken.end(), prepared_.begin(), prepared_.end());
   prepared_.clear();
   return taken;
 }
@@ -276,9 +362,40 @@ void JournalSegments::remove_in_steps(const std::vector<std::shared_ptr<Segment>
   }
 }
 
+std::vector<std::shared_ptr<Segment>> JournalSegments::take_prepared() {
+  std::lock_guard lock(mutex_);
+  for (const std::shared_ptr<Segment>& segment : prepared_) given_back_ += segment->size;
+  return std::exchange(prepared_, {});
+}
+
+void JournalSegments::give_back(const std::vector<std::shared_ptr<Segment>>& segments) {
+  if (segments.empty()) return;
+  const std::shared_ptr<Segment>& kept = segments.front();
+  if (kept->size > options_.segment_bytes_min) {
+    kept->size = options_.segment_bytes_min;
+    kept->file->resize(kept->size);
+    kept->ready = std::min(kept->ready, kept->size);
+  }
+  keep(kept);
+  remove_in_steps({segments.begin() + 1, segments.end()});
+}
+
+void JournalSegments::cut_current() {
+  if (current_ == nullptr || current_->used == 0) return;
+  current_->file->resize(current_->used);
+  std::lock_guard lock(mutex_);
+  current_->size = current_->used;
+}
+
+uint64_t JournalSegments::given_back() const {
+  std::lock_guard lock(mutex_);
+  return given_back_;
+}
+
 uint64_t JournalSegments::disk_bytes() const {
   std::lock_guard lock(mutex_);
   uint64_t bytes = current_ == nullptr ? 0 : current_->size;
+  for (const std::shared_ptr<Segment>& segment : claimed_) bytes += segment->size;
   for (const std::shared_ptr<Segment>& segment : full_) bytes += segment->size;
   for (const std::shared_ptr<Segment>& segment : prepared_) bytes += segment->size;
   return bytes;
@@ -296,6 +413,7 @@ std::vector<std::string> JournalSegments::paths() const {
 void JournalSegments::remove_all() {
   full_.clear();
   current_ = nullptr;
+  claimed_.clear();
   prepared_.clear();
   const JournalDirectory all = list_journal(files_, path_);
   remove_journal(files_, all);

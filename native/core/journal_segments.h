@@ -1,16 +1,23 @@
 // The journal's files: making them ready before they are needed, and using them again or giving
 // their space back after.
 //
-// A segment is prepared (ready to be written) -> current (being written) -> full -> covered, then
-// recycled as a prepared one or removed. See journal_reader.h for what has to be durable at each
-// step.
+// A segment is prepared (its space is allocated) -> claimed (frames that are appended will go
+// there)
+// -> current (being written) -> full -> covered, then recycled as a prepared one or removed. See
+// journal_reader.h for what has to be durable at each step: the helper does it while it prepares,
+// and the journal thread for what was claimed before that.
 //
-// Threading: next() and wrote() belong to the journal thread, prepare_ahead() to the helper's,
-// recycle() to workers; the rest may be called by any thread. The list is guarded by a mutex that
-// nobody holds during I/O.
+// Space: what the disk has left belongs to the page file first, which has to take everything that
+// the segments hold. So a segment is made ahead, or for a write, only if the disk has room for
+// both; for a removal it is made if it can be.
+//
+// Threading: what is under "owner" is called by the owner with the journal's mutex held, next() and
+// wrote() by the journal thread, prepare_ahead() by the helper, recycle() by workers; the rest may
+// be called by any thread. The list is guarded by a mutex that nobody holds during I/O.
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -26,6 +33,8 @@ struct Segment {
   uint64_t number = 0;
   uint64_t size = 0;  // of the file
   uint64_t used = 0;  // bytes written in this use of the file; 0: it has no header yet
+  // Bytes that hold zeros or older frames and are synced. 0: so is not even the name.
+  uint64_t ready = 0;
   Seq last_seq = 0;
   std::unique_ptr<File> file;
   uint64_t left() const { return size - used; }
@@ -33,14 +42,23 @@ struct Segment {
 
 class JournalSegments {
  public:
+  // `earlier` are full segments of lives before, oldest first.
   JournalSegments(FileSystem& files, std::string path, const JournalOptions& options,
-                  uint64_t first_number);
+                  uint64_t first_number, std::vector<std::shared_ptr<Segment>> earlier);
+
+  // --- owner ---
+  // Claims the next segment for a frame and returns how many bytes are left behind it. After it
+  // `reserve` bytes more are left, there or in a prepared segment. Makes or extends a segment only
+  // if none is ready. Throws ERR_NO_SPACE, and what the file system throws: then nothing is
+  // claimed.
+  uint64_t claim(uint64_t frame_bytes, uint64_t reserve);
+  // Makes sure that there is a prepared segment. Throws the same.
+  void require_spare(uint64_t reserve);
 
   // --- journal thread ---
   std::shared_ptr<Segment> current() const;  // nullptr: none
-  // Retires the current segment and begins another with room for `bytes`: a prepared one if there
-  // is one, else a small one that is made on the spot.
-  std::shared_ptr<Segment> next(uint64_t bytes);
+  // Retires the current segment and begins the one that was claimed next, for a frame of this size.
+  std::shared_ptr<Segment> next(uint64_t frame_bytes);
   // Whether prepare_ahead() is due. Says so once, until that has run.
   bool wants_preparation();
   void cancel_preparation();
@@ -48,7 +66,7 @@ class JournalSegments {
 
   // --- helper thread ---
   // Makes the next segment ready. Failing is no failure of the journal, unless the sync of the
-  // directory failed: next() tries again and reports it.
+  // directory failed: claim() tries again and reports it.
   void prepare_ahead() noexcept;
 
   // --- worker ---
@@ -59,6 +77,12 @@ class JournalSegments {
   // take from the list, then remove.
   std::vector<std::shared_ptr<Segment>> take_idle();
   void remove_in_steps(const std::vector<std::shared_ptr<Segment>>& segments);
+  // Gives the space of prepared segments back to the page file, and leaves it to it until
+  // recycle(). One small segment stays, for removals. In the same two steps.
+  std::vector<std::shared_ptr<Segment>> take_prepared();
+  void give_back(const std::vector<std::shared_ptr<Segment>>& segments);
+  // Cuts the current segment behind its last frame. REQUIRES: nothing is written any more.
+  void cut_current();
 
   // --- any thread ---
   uint64_t disk_bytes() const;
@@ -69,10 +93,17 @@ class JournalSegments {
   bool directory_lost() const noexcept { return directory_lost_; }
 
  private:
-  std::shared_ptr<Segment> create(uint64_t number, uint64_t size, bool paced);
+  std::shared_ptr<Segment> create(uint64_t size);
+  std::unique_ptr<File> create_file(Segment& segment);
+  void finish(Segment& segment, bool paced, uint64_t taken = 0);
   void fill_with_zeros(File& file, uint64_t from, uint64_t to, bool paced);
+  void make_spare(uint64_t bytes, uint64_t reserve);
+  std::shared_ptr<Segment> take_fitting(uint64_t bytes, uint64_t reserve,
+                                        std::shared_ptr<Segment>& too_small);
+  bool has_prepared() const;
+  uint64_t given_back() const;
   void extend(Segment& segment, uint64_t size);
-  std::shared_ptr<Segment> take_prepared(uint64_t& number);
+  void require_room_for_page_file(uint64_t size) const;
   void keep(const std::shared_ptr<Segment>& segment);
   void rename_to_next(Segment& segment);
   uint64_t take_number();
@@ -85,14 +116,16 @@ class JournalSegments {
   std::atomic<bool> directory_lost_{false};
   mutable std::mutex mutex_;
   std::shared_ptr<Segment> current_;
+  std::deque<std::shared_ptr<Segment>> claimed_;    // by number
   std::vector<std::shared_ptr<Segment>> full_;      // oldest first
   std::vector<std::shared_ptr<Segment>> prepared_;  // by number
   uint64_t next_number_;
-  // The newest number that the journal thread took, to write or to create. Numbers must follow the
-  // chain: what becomes ready with a lower one gets another.
+  // The newest number that was claimed. Numbers must follow the chain: what becomes ready with a
+  // lower one gets another.
   uint64_t begun_number_ = 0;
-  uint64_t target_size_;    // of the next segment
-  bool preparing_ = false;  // prepare_ahead() is asked for or at work
+  uint64_t given_back_ = 0;  // bytes that are the page file's until recycle()
+  uint64_t target_size_;     // of the next segment
+  bool preparing_ = false;   // prepare_ahead() is asked for or at work
   // Number of times take_idle() ran: what was being prepared then is too large now.
   uint64_t idle_count_ = 0;
 };

@@ -17,7 +17,10 @@ void copy_bytes(char* to, Bytes from) {
   if (!from.empty()) std::memcpy(to, from.data(), from.size());
 }
 
-uint32_t round_up(size_t size) { return static_cast<uint32_t>((size + 7) & ~size_t{7}); }
+size_t round_up(size_t size) { return (size + 7) & ~size_t{7}; }
+
+// Bytes of a value that lie in the arena.
+size_t arena_size(const Value& value) { return value.is_shared() ? 0 : value.bytes.size(); }
 
 // A version that somebody may still look at stays; one that only later readers could see gives way
 // to the new one.
@@ -46,21 +49,34 @@ Record* Memtable::find_for_write(BucketTable& table, Bytes key, TablePath& path)
   return path.record(key);
 }
 
+void Memtable::set_value(Version& version, char* room, size_t capacity, const Value& value) {
+  if (value.is_shared()) return share_value(version, value);
+  copy_bytes(room, value.bytes);
+  version.data = room;
+  version.size = static_cast<uint32_t>(value.bytes.size());
+  version.capacity = static_cast<uint32_t>(capacity);
+}
+
+void Memtable::share_value(Version& version, const Value& value) {
+  shared_[&version] = value.memory;
+  shared_bytes_ += value.bytes.size();
+  version.data = const_cast<char*>(value.bytes.data());  // capacity 0: nobody writes there
+  version.size = static_cast<uint32_t>(value.bytes.size());
+  version.capacity = 0;
+}
+
 // Record, version, key and value lie side by side: one piece of the arena, and few cache lines for
 // a get.
 void Memtable::add_record(BucketTable& table, TablePath& path, Bytes key, const Version& version,
-                          Bytes value) {
+                          const Value& value) {
   const size_t header = sizeof(Record) + sizeof(Version) + key.size();
-  const size_t size = round_up(header + value.size());
+  const size_t size = round_up(header + arena_size(value));
   char* piece = arena_.allocate(size);
   auto* first = new (piece + sizeof(Record)) Version(version);
   char* key_data = piece + sizeof(Record) + sizeof(Version);
   copy_bytes(key_data, key);
-  first->older = nullptr;
-  first->data = piece + header;
-  first->size = static_cast<uint32_t>(value.size());
-  first->capacity = static_cast<uint32_t>(size - header);
-  copy_bytes(first->data, value);
+  link_version<Version>(*first, nullptr);
+  if (!first->is_bucket()) set_value(*first, piece + header, size - header, value);
   auto* record = new (piece) Record{key_data, static_cast<uint32_t>(key.size()), first};
   if (table.root_ == nullptr) {
     table.insert_first(arena_, record);
@@ -69,30 +85,29 @@ void Memtable::add_record(BucketTable& table, TablePath& path, Bytes key, const 
   }
 }
 
-void Memtable::add_version(Record& record, const Version& version, Bytes value) {
-  const uint32_t capacity = round_up(value.size());
+void Memtable::add_version(Record& record, const Version& version, const Value& value) {
+  const size_t capacity = round_up(arena_size(value));
   char* piece = arena_.allocate(sizeof(Version) + capacity);
   auto* newest = new (piece) Version(version);
-  newest->older = record.newest;
-  newest->data = piece + sizeof(Version);
-  newest->size = static_cast<uint32_t>(value.size());
-  newest->capacity = capacity;
-  copy_bytes(newest->data, value);
+  link_version(*newest, record.newest);
+  if (!newest->is_bucket()) set_value(*newest, piece + sizeof(Version), capacity, value);
   record.newest = newest;
 }
 
-void Memtable::replace(Version& version, VersionKind kind, Bytes value, Seq seq) {
-  if (value.size() > version.capacity) {
-    version.capacity = round_up(value.size());
-    version.data = arena_.allocate(version.capacity);
-  }
-  copy_bytes(version.data, value);
-  version.size = static_cast<uint32_t>(value.size());
+void Memtable::replace(Version& version, VersionKind kind, const Value& value, Seq seq) {
+  const size_t size = arena_size(value);
+  const bool fits = size <= version.capacity;
+  const size_t capacity = fits ? version.capacity : round_up(size);
+  char* room = fits ? version.data : arena_.allocate(capacity);
+  const size_t unshared = version.is_shared() ? version.size : 0;
+  set_value(version, room, capacity, value);
+  shared_bytes_ -= unshared;
+  if (unshared > 0 && !version.is_shared()) shared_.erase(&version);
   version.kind = kind;
   version.seq = seq;
 }
 
-void Memtable::write(BucketTable& table, Bytes key, VersionKind kind, Bytes value, Seq seq,
+void Memtable::write(BucketTable& table, Bytes key, VersionKind kind, const Value& value, Seq seq,
                      Seq pinned) {
   start_write(seq);
   TablePath path;
@@ -112,12 +127,12 @@ void Memtable::write(BucketTable& table, Bytes key, VersionKind kind, Bytes valu
   }
 }
 
-void Memtable::put(BucketTable& table, Bytes key, Bytes value, Seq seq, Seq pinned) {
+void Memtable::put(BucketTable& table, Bytes key, const Value& value, Seq seq, Seq pinned) {
   write(table, key, VersionKind::kPut, value, seq, pinned);
 }
 
 void Memtable::remove(BucketTable& table, Bytes key, Seq seq, Seq pinned) {
-  write(table, key, VersionKind::kRemoved, Bytes(), seq, pinned);
+  write(table, key, VersionKind::kRemoved, {}, seq, pinned);
 }
 
 BucketTable& Memtable::add_bucket(BucketTable& parent, TablePath& path, Record* record, Bytes name,
@@ -128,9 +143,9 @@ BucketTable& Memtable::add_bucket(BucketTable& parent, TablePath& path, Record* 
   version.bucket = arena_.make<BucketTable>();
   if (!parent.is_root_bucket_) has_nested_buckets_ = true;
   if (record == nullptr) {
-    add_record(parent, path, name, version, Bytes());
+    add_record(parent, path, name, version, {});
   } else {
-    add_version(*record, version, Bytes());
+    add_version(*record, version, {});
   }
   return *version.bucket;
 }
@@ -163,10 +178,10 @@ void Memtable::delete_bucket(BucketTable& parent, Bytes name, Seq seq) {
   version.seq = seq;
   version.kind = VersionKind::kBucketDeleted;
   if (record == nullptr) {
-    add_record(parent, path, name, version, Bytes());
+    add_record(parent, path, name, version, {});
   } else {
     HOTBOLT_ASSERT(record->newest->is_bucket());
-    add_version(*record, version, Bytes());
+    add_version(*record, version, {});
   }
 }
 
@@ -176,7 +191,11 @@ void Memtable::set_sequence(BucketTable& table, uint64_t value, Seq seq, Seq pin
     table.sequence_->seq = seq;
     table.sequence_->value = value;
   } else {
-    table.sequence_ = arena_.make<BucketTable::SequenceVersion>(seq, value, table.sequence_);
+    auto* newest = arena_.make<BucketTable::SequenceVersion>();
+    newest->seq = seq;
+    newest->value = value;
+    link_version(*newest, table.sequence_);
+    table.sequence_ = newest;
   }
 }
 

@@ -10,8 +10,9 @@
 // Memory: records and versions live in an arena of growing chunks (4 KiB, doubling to 1 MiB; what
 // is larger than a quarter of the next chunk gets an allocation of its own) and are freed together
 // with the memtable. Nothing is ever moved or removed before that: keys, records and versions keep
-// their address. Destroying a large memtable takes milliseconds: drop the last reference on a
-// worker, not on the JS thread.
+// their address. Large values (value.h) lie outside, shared with the journal, and go with the
+// version that replaces them in place. Destroying a large memtable takes milliseconds: drop the
+// last reference on a worker, not on the JS thread.
 #pragma once
 
 #include <algorithm>
@@ -19,10 +20,11 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <vector>
+#include <unordered_map>
 
 #include "core/arena.h"
-#include "core/bytes.h"
+#include "core/value.h"
+#include "core/version_chain.h"
 
 namespace hotbolt {
 
@@ -45,15 +47,24 @@ enum class VersionKind : uint8_t {
 
 struct Version {
   Seq seq;
-  Version* older;       // nullptr: the oldest in this memtable
-  BucketTable* bucket;  // kBucketTouched and kBucketCreated only
-  uint32_t size;        // bytes of the value
-  uint32_t capacity;    // bytes there is room for: an overwrite in place needs size <= capacity
+  Version* older;  // nullptr: the oldest in this memtable
+  Version* jump;   // version_chain.h
+  union {
+    char* data;           // of the value
+    BucketTable* bucket;  // when is_bucket()
+  };
+  uint32_t size;  // bytes of the value
+  // Bytes there is room for at `data`; 0 for a shared value, which an overwrite does not touch.
+  uint32_t capacity;
+  uint32_t depth;  // older versions in this memtable
   VersionKind kind;
-  char* data;
-  Bytes value() const { return {data, size}; }
-  bool is_bucket() const { return bucket != nullptr; }
+  Bytes value() const { return {data, size}; }  // REQUIRES: not is_bucket()
+  bool is_shared() const { return size > capacity; }
+  bool is_bucket() const {
+    return kind == VersionKind::kBucketTouched || kind == VersionKind::kBucketCreated;
+  }
 };
+static_assert(sizeof(Version) == 48, "every record has one");
 
 struct Record {
   const char* key_data;
@@ -61,11 +72,7 @@ struct Record {
   Version* newest;
   Bytes key() const { return {key_data, key_size}; }
   // The newest version written at or before `seq`; nullptr when this memtable has none.
-  const Version* visible(Seq seq) const {
-    const Version* version = newest;
-    while (version != nullptr && version->seq > seq) version = version->older;
-    return version;
-  }
+  const Version* visible(Seq seq) const { return version_at<const Version>(newest, seq); }
 };
 
 // One bucket's records in key order: a B+tree of 64-slot nodes whose slots carry the key's first 8
@@ -114,6 +121,8 @@ class BucketTable {
     Seq seq;
     uint64_t value;
     SequenceVersion* older;
+    SequenceVersion* jump;
+    uint32_t depth;
   };
 
   // The way to the first record with a key >= `key` (its slot may be the leaf's count). REQUIRES:
@@ -144,8 +153,8 @@ class Memtable {
 
   // Writers. `seq` never decreases. `pinned` is the newest sequence number that a live snapshot
   // reads at: a version newer than it is seen by nobody but later readers and may be replaced in
-  // place. All copy their bytes.
-  void put(BucketTable& table, Bytes key, Bytes value, Seq seq, Seq pinned);
+  // place. All copy their bytes, but for shared values.
+  void put(BucketTable& table, Bytes key, const Value& value, Seq seq, Seq pinned);
   void remove(BucketTable& table, Bytes key, Seq seq, Seq pinned);
   // The table of a bucket that exists: the one this memtable has (its newest version is a bucket),
   // or a new kBucketTouched version. Requires: the newest version of `name`, if any, is a bucket.
@@ -159,10 +168,11 @@ class Memtable {
   // No more writes. Records the last sequence number.
   void seal(Seq last_seq);
   bool sealed() const noexcept { return sealed_; }
-  Seq first_seq() const noexcept { return first_seq_; }     // of the first write; 0 when empty
-  Seq last_seq() const noexcept { return last_seq_; }       // as given to seal()
-  size_t bytes() const noexcept { return arena_.bytes(); }  // arena bytes in use, all of it
-  bool empty() const noexcept { return !written_; }         // nothing was ever written
+  Seq first_seq() const noexcept { return first_seq_; }  // of the first write; 0 when empty
+  Seq last_seq() const noexcept { return last_seq_; }    // as given to seal()
+  // In use, all of it: the arena's bytes, and those of shared values.
+  size_t bytes() const noexcept { return arena_.bytes() + shared_bytes_; }
+  bool empty() const noexcept { return !written_; }  // nothing was ever written
   // Bytes of its transactions in the journal, told by whoever appends them: more than bytes() where
   // keys were overwritten in place.
   void note_journaled(uint64_t bytes) noexcept { journal_bytes_ += bytes; }
@@ -179,14 +189,20 @@ class Memtable {
   void start_write(Seq seq);
   Record* find_for_write(BucketTable& table, Bytes key, TablePath& path);
   void add_record(BucketTable& table, TablePath& path, Bytes key, const Version& version,
-                  Bytes value);
-  void add_version(Record& record, const Version& version, Bytes value);
-  void replace(Version& version, VersionKind kind, Bytes value, Seq seq);
-  void write(BucketTable& table, Bytes key, VersionKind kind, Bytes value, Seq seq, Seq pinned);
+                  const Value& value);
+  void add_version(Record& record, const Version& version, const Value& value);
+  void replace(Version& version, VersionKind kind, const Value& value, Seq seq);
+  void set_value(Version& version, char* room, size_t capacity, const Value& value);
+  void share_value(Version& version, const Value& value);
+  void write(BucketTable& table, Bytes key, VersionKind kind, const Value& value, Seq seq,
+             Seq pinned);
   BucketTable& add_bucket(BucketTable& parent, TablePath& path, Record* record, Bytes name,
                           VersionKind kind, Seq seq);
 
   Arena arena_;
+  // What holds the shared values.
+  std::unordered_map<const Version*, std::shared_ptr<const char[]>> shared_;
+  size_t shared_bytes_ = 0;
   BucketTable root_;
   Seq first_seq_ = 0;
   Seq newest_seq_ = 0;  // of the newest write

@@ -22,23 +22,41 @@ void append_varint(std::string& to, uint64_t value) {
 
 }  // namespace
 
+size_t Body::size() const {
+  size_t size = text.size();
+  for (const SharedValue& shared : values) size += shared.value.bytes.size();
+  return size;
+}
+
+std::string Body::flat() const {
+  std::string all;
+  all.reserve(size());
+  size_t from = 0;
+  for (const auto& [at, value] : values) {
+    all.append(text, from, at - from).append(value.bytes);
+    from = at;
+  }
+  return all.append(text, from);
+}
+
 void OpWriter::append_bytes(Bytes bytes) {
-  append_varint(body_, bytes.size());
-  body_.append(bytes);
+  append_varint(text_, bytes.size());
+  text_.append(bytes);
 }
 
 void OpWriter::start(OpKind kind, const BucketPath& path, size_t bytes) {
   HOTBOLT_ASSERT(path.size() <= kDepthMax);
   make_room(path, bytes);
-  body_ += static_cast<char>(kind);
-  const size_t begin = body_.size();
-  body_ += static_cast<char>(path.size());
+  grows_ = grows_ || (kind != OpKind::kRemove && kind != OpKind::kDeleteBucket);
+  text_ += static_cast<char>(kind);
+  const size_t begin = text_.size();
+  text_ += static_cast<char>(path.size());
   for (const std::string& name : path) append_bytes(name);
-  const size_t size = body_.size() - begin;
-  const char* spelled = body_.data() + begin;
-  if (size == last_path_size_ && std::memcmp(spelled, body_.data() + last_path_, size) == 0) {
-    body_.resize(begin);
-    body_ += kSamePath;
+  const size_t size = text_.size() - begin;
+  const char* spelled = text_.data() + begin;
+  if (size == last_path_size_ && std::memcmp(spelled, text_.data() + last_path_, size) == 0) {
+    text_.resize(begin);
+    text_ += kSamePath;
   } else {
     last_path_ = begin;
     last_path_size_ = size;
@@ -47,15 +65,19 @@ void OpWriter::start(OpKind kind, const BucketPath& path, size_t bytes) {
 
 // Room for everything before the first byte: an operation that was cut off must not be committed.
 void OpWriter::make_room(const BucketPath& path, size_t bytes) {
-  size_t needed = body_.size() + kOpOverheadMax + bytes;
+  size_t needed = text_.size() + kOpOverheadMax + bytes;
   for (const std::string& name : path) needed += kVarintSizeMax + name.size();
-  if (needed > body_.capacity()) body_.reserve(std::max(needed, 2 * body_.capacity()));
+  if (needed > text_.capacity()) text_.reserve(std::max(needed, 2 * text_.capacity()));
 }
 
-void OpWriter::put(const BucketPath& path, Bytes key, Bytes value) {
-  start(OpKind::kPut, path, key.size() + value.size());
+void OpWriter::put(const BucketPath& path, Bytes key, const Value& value) {
+  const Value kept = value.kept();
+  if (kept.is_shared()) values_.reserve(std::max(values_.size() + 1, 2 * values_.capacity()));
+  start(OpKind::kPut, path, key.size() + (kept.is_shared() ? 0 : kept.bytes.size()));
   append_bytes(key);
-  append_bytes(value);
+  if (!kept.is_shared()) return append_bytes(kept.bytes);
+  append_varint(text_, kept.bytes.size());
+  values_.push_back({text_.size(), kept});
 }
 
 void OpWriter::remove(const BucketPath& path, Bytes key) {
@@ -77,28 +99,38 @@ void OpWriter::set_sequence(const BucketPath& path, uint64_t value) {
   start(OpKind::kSetSequence, path, sizeof value);
   char bytes[sizeof value];
   store(bytes, value);
-  body_.append(bytes, sizeof bytes);
+  text_.append(bytes, sizeof bytes);
 }
 
 void OpWriter::clear() {
-  if (body_.capacity() > kBodyCapacityKept) {
-    body_ = std::string();
+  if (text_.capacity() > kBodyCapacityKept) {
+    text_ = std::string();
   } else {
-    body_.clear();
+    text_.clear();
   }
+  values_.clear();
+  grows_ = false;
   last_path_ = 0;
   last_path_size_ = 0;
+}
+
+OpReader::OpReader(Body body, size_t offset, BucketPath path)
+    : body_(body), offset_(offset), path_(std::move(path)), has_path_(offset > 0) {
+  // A value that belongs at the offset itself ends the operation before.
+  const auto behind = [](size_t at, const SharedValue& shared) { return at < shared.at; };
+  const auto next = std::upper_bound(body_.values.begin(), body_.values.end(), offset, behind);
+  next_value_ = static_cast<size_t>(next - body_.values.begin());
 }
 
 void OpReader::fail(const char* what) const {
   throw Error(ErrorCode::ERR_JOURNAL_CORRUPT,
               std::string(what) + " at byte " + std::to_string(offset_) + " of a transaction of " +
-                  std::to_string(body_.size()) + " bytes");
+                  std::to_string(body_.text.size()) + " bytes");
 }
 
 uint8_t OpReader::take_byte() {
   if (remaining() == 0) fail("an operation is cut off");
-  return static_cast<uint8_t>(body_[offset_++]);
+  return static_cast<uint8_t>(body_.text[offset_++]);
 }
 
 uint64_t OpReader::take_varint() {
@@ -113,7 +145,7 @@ uint64_t OpReader::take_varint() {
 
 Bytes OpReader::take_bytes(size_t count) {
   if (count > remaining()) fail("a length reaches beyond the end");
-  const Bytes bytes = body_.substr(offset_, count);
+  const Bytes bytes = body_.text.substr(offset_, count);
   offset_ += count;
   return bytes;
 }
@@ -125,10 +157,13 @@ Bytes OpReader::take_name(size_t limit) {
   return take_bytes(size);
 }
 
-Bytes OpReader::take_value() {
+Value OpReader::take_value() {
   const uint64_t size = take_varint();
   if (size > kValueSizeMax) fail("a value has an impossible length");
-  return take_bytes(size);
+  if (next_value_ == body_.values.size() || body_.values[next_value_].at != offset_) {
+    return take_bytes(size);
+  }
+  return body_.values[next_value_++].value;
 }
 
 void OpReader::take_path() {

@@ -15,11 +15,12 @@
 // not: on a missing bucket it does nothing).
 #pragma once
 
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "core/bytes.h"
+#include "core/value.h"
 
 namespace hotbolt {
 
@@ -43,21 +44,43 @@ struct Op {
   OpKind kind = OpKind::kPut;
   const BucketPath* path = nullptr;  // the bucket that is changed; for create and delete the parent
   Bytes key;                         // or the bucket's name
-  Bytes value;
+  Value value;
   uint64_t sequence = 0;
 };
 
-// Appends operations to a body: each all of it, or, where memory is wanting, not at all.
+// A shared value of a body, and the offset in the text at which it belongs.
+struct SharedValue {
+  size_t at = 0;
+  Value value;
+};
+
+// The bytes of operations: text, between whose bytes shared values belong.
+struct Body {
+  Body() = default;
+  template <std::convertible_to<Bytes> Text>
+  Body(const Text& text) : text(text) {}
+  Body(Bytes text, std::span<const SharedValue> values) : text(text), values(values) {}
+  size_t size() const;       // of all bytes
+  std::string flat() const;  // all bytes in one piece
+
+  Bytes text;
+  std::span<const SharedValue> values;  // in order
+};
+
+// Appends operations to a body: each all of it, or, where memory is wanting, not at all. Large
+// values become shared ones.
 class OpWriter {
  public:
-  void put(const BucketPath& path, Bytes key, Bytes value);
+  void put(const BucketPath& path, Bytes key, const Value& value);
   void remove(const BucketPath& path, Bytes key);
   void create_bucket(const BucketPath& parent, Bytes name);
   void delete_bucket(const BucketPath& parent, Bytes name);
   void set_sequence(const BucketPath& path, uint64_t value);
 
-  const std::string& body() const { return body_; }
-  bool empty() const { return body_.empty(); }
+  Body body() const { return {text_, values_}; }
+  bool empty() const { return text_.empty(); }
+  // Whether it does anything but remove.
+  bool grows() const { return grows_; }
   // Forgets everything, keeps the capacity up to 1 MiB.
   void clear();
 
@@ -65,8 +88,10 @@ class OpWriter {
   void start(OpKind kind, const BucketPath& path, size_t bytes);
   void make_room(const BucketPath& path, size_t bytes);
   void append_bytes(Bytes bytes);
-  std::string body_;
-  // Where the newest spelled-out path stands in body_, so that the next op can be compared with its
+  std::string text_;
+  std::vector<SharedValue> values_;
+  bool grows_ = false;
+  // Where the newest spelled-out path stands in text_, so that the next op can be compared with its
   // bytes: a path that equals it is written as 0xFF. (Comparing addresses would be wrong as soon as
   // a path object is reused.)
   size_t last_path_ = 0;
@@ -77,25 +102,25 @@ class OpWriter {
 // Throws ERR_JOURNAL_CORRUPT when the bytes do not follow the grammar or exceed a limit.
 class OpReader {
  public:
-  explicit OpReader(Bytes body) : OpReader(body, 0, {}) {}
-  // Continues in a body that has grown since, from the same offset.
-  OpReader(Bytes body, size_t offset, BucketPath path)
-      : body_(body), offset_(offset), path_(std::move(path)), has_path_(offset > 0) {}
+  explicit OpReader(Body body) : OpReader(body, 0, {}) {}
+  // Continues in a body that has grown since, from the same offset in its text.
+  OpReader(Body body, size_t offset, BucketPath path);
   bool next(Op& op);
   const BucketPath& path() const { return path_; }
-  size_t remaining() const { return body_.size() - offset_; }
 
  private:
+  size_t remaining() const { return body_.text.size() - offset_; }
   void take_path();
   uint8_t take_byte();
   uint64_t take_varint();
   Bytes take_bytes(size_t count);
   Bytes take_name(size_t limit);
-  Bytes take_value();
+  Value take_value();
   [[noreturn]] void fail(const char* what) const;
 
-  Bytes body_;
-  size_t offset_ = 0;
+  const Body body_;
+  size_t offset_ = 0;      // in the text
+  size_t next_value_ = 0;  // the first shared value that belongs behind it
   BucketPath path_;
   bool has_path_ = false;  // an op before this one named a path
 };

@@ -14,7 +14,7 @@ namespace {
 
 constexpr uint64_t kMappingMin = 64 << 20;
 constexpr uint64_t kMappingFactor = 8;
-constexpr uint64_t kGrowthUnit = 256 << 10;
+constexpr uint64_t kGrowthUnit = 64 << 10;
 constexpr uint64_t kGrowthMax = 16 << 20;
 
 uint64_t round_up(uint64_t bytes, uint64_t unit) { return (bytes + unit - 1) / unit * unit; }
@@ -150,10 +150,18 @@ void PageFile::reserve(uint64_t high_water) {
   const uint64_t size = size_bytes_;
   if (needed <= size) return;
   const uint64_t step = std::min(kGrowthMax, round_up(size / 8, kGrowthUnit));
-  const uint64_t grown = round_up(std::max(needed, size + step), page_size_);
-  map(grown);  // first: what fails after the file has grown would be taken for done
-  file_->resize(grown);
-  size_bytes_ = grown;
+  try {
+    grow(round_up(std::max(needed, size + step), page_size_));
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::ERR_NO_SPACE) throw;
+    grow(needed);
+  }
+}
+
+void PageFile::grow(uint64_t size_bytes) {
+  map(size_bytes);  // first: what fails after the file has grown would be taken for done
+  file_->allocate(size_bytes_, size_bytes - size_bytes_);
+  size_bytes_ = size_bytes;
 }
 
 // Old readers keep the mapping they have; it shows the same pages.

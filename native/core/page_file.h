@@ -145,8 +145,9 @@ class PageFile : public std::enable_shared_from_this<PageFile> {
   // was stored).
   std::optional<bool> is_flat() const { return is_flat_; }
   void set_flat(std::optional<bool> flat) { is_flat_ = flat; }
-  // Makes the file at least `high_water` pages long (grows ahead by a step, resize + nothing
-  // synced: the commit's sync_data covers the size) and the mapping large enough.
+  // Makes the file at least `high_water` pages long (grows ahead by a step if there is space; not
+  // synced: the commit's sync_data covers the size) and the mapping large enough. The space is
+  // taken, so that no write into it finds the disk full.
   void reserve(uint64_t high_water);
   // Cuts what reserve() extended beyond the committed high-water mark. Not synced.
   void trim();
@@ -180,6 +181,7 @@ class PageFile : public std::enable_shared_from_this<PageFile> {
 
   void read_metas();
   void map(uint64_t size_bytes);
+  void grow(uint64_t size_bytes);
   std::optional<ReadTx> read_previous();
   std::vector<uint64_t> stored_free_ids(const ReadTx& tx) const;
   std::vector<uint64_t> scan_free_ids(const ReadTx& tx);

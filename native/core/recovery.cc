@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/journal_segments.h"
 #include "core/replayer.h"
 #include "core/temp_file.h"
 
@@ -13,6 +14,9 @@ namespace {
 constexpr std::string_view kDefragInfix = "-defrag-";
 constexpr std::string_view kCreateInfix = "-create-";  // see PageFile::create
 constexpr size_t kRandomDigits = 32;
+// What a leftover journal may take in memory, if it is not more than four memtables. It takes about
+// twice its size there when its records are small.
+constexpr uint64_t kReplayedBytesMin = 256 << 20;
 
 void remove_stale_temporaries(FileSystem& files, const std::string& path) {
   std::string directory = directory_of(path);
@@ -44,6 +48,54 @@ void require_bound(const std::vector<JournalSegment>& segments, const Meta& meta
   }
 }
 
+void require_ours(const JournalDirectory& journal) {
+  if (journal.foreign.empty()) return;
+  const std::string& path = journal.foreign.front();
+  throw Error(ErrorCode::ERR_EXISTS,
+              path +
+                  " has the name of a segment of the database's journal but is none, or is "
+                  "damaged: it is left as it is. Move it away to open the database")
+      .with_path(path);
+}
+
+// Writes bytes again that the cache may have, and the disk may have not.
+void rewrite(File& file, uint64_t from, uint64_t to) {
+  constexpr uint64_t kPieceSize = 1 << 20;
+  std::string piece;
+  for (uint64_t at = from; at < to; at += kPieceSize) {
+    piece.resize(std::min(kPieceSize, to - at));
+    piece.resize(file.read(at, piece.data(), piece.size()));
+    file.write(at, piece);
+  }
+}
+
+// The segments of the chain, ready to be followed by a new life. See journal_reader.h, rule 5.
+std::vector<std::shared_ptr<Segment>> keep_segments(FileSystem& files,
+                                                    const std::vector<JournalSegment>& segments,
+                                                    const JournalEnd& end) {
+  std::vector<std::shared_ptr<Segment>> kept;
+  Seq last_seq = 0;
+  for (size_t i = 0; i < end.ends.size() && last_seq < end.last_seq; i++) {
+    const uint64_t end_offset = end.ends[i].offset;
+    last_seq = std::max(last_seq, end.ends[i].last_seq);
+    auto segment = std::make_shared<Segment>();
+    segment->path = segments[i].path;
+    segment->number = segments[i].number;
+    segment->used = end_offset;
+    segment->last_seq = last_seq;
+    segment->file = files.open(segment->path, {.write = true});
+    if (i >= end.unsynced_segment) {
+      const bool has_header = i > end.unsynced_segment || end.unsynced_offset == kSegmentBlockSize;
+      rewrite(*segment->file, has_header ? 0 : end.unsynced_offset, end_offset);
+      if (last_seq == end.last_seq) segment->file->resize(end_offset);
+      segment->file->sync_all();
+    }
+    segment->size = segment->ready = segment->file->status().size_bytes;
+    kept.push_back(std::move(segment));
+  }
+  return kept;
+}
+
 }  // namespace
 
 std::string defrag_path(FileSystem& files, const std::string& path) {
@@ -63,6 +115,26 @@ bool is_temporary_name(const std::string& database_name, const std::string& name
   return false;
 }
 
+JournalStart Recovery::continue_journal(Store& store, JournalDirectory journal,
+                                        const JournalEnd& end) {
+  FileSystem& files = store.files_;
+  JournalStart start{.last_seq = store.last_seq_, .first_segment = journal.last_number + 1};
+  const Meta meta = store.file_->meta();
+  const std::optional<Mark> mark = meta.mark;
+  const bool was_closed = meta.freelist_stored() && journal.last_number == 0;
+  if (!was_closed && mark) store.file_->rewrite_meta();
+  const bool covers_all = store.last_seq_ == (mark ? mark->journal_seq : 0);
+  if (!covers_all) {
+    start.chain = end.chain;
+    start.earlier = keep_segments(files, journal.segments, end);
+    journal.segments.erase(journal.segments.begin(),
+                           journal.segments.begin() + ptrdiff_t(start.earlier.size()));
+  }
+  remove_journal(files, journal);
+  if (!journal.segments.empty()) files.sync_directory(directory_of(store.path_));
+  return start;
+}
+
 void Recovery::run(Store& store) {
   const StoreOptions& options = store.options_;
   FileSystem& files = store.files_;
@@ -70,10 +142,12 @@ void Recovery::run(Store& store) {
                                {.read_only = options.read_only,
                                 .lock_timeout_us = options.lock_timeout_us,
                                 .cancelled = options.cancelled});
+  if (!options.read_only) files.require_writable(directory_of(store.path_));
   if (!options.read_only) remove_stale_temporaries(files, store.path_);
 
-  Meta meta = store.file_->meta();
-  JournalDirectory journal = list_journal(files, store.path_);
+  const Meta meta = store.file_->meta();
+  const JournalDirectory journal = list_journal(files, store.path_);
+  require_ours(journal);
   require_bound(journal.segments, meta);
   if (meta.mark) {
     store.database_id_ = meta.mark->database_id;
@@ -83,44 +157,37 @@ void Recovery::run(Store& store) {
     files.random(store.database_id_.data(), store.database_id_.size());
   }
 
-  Seq covered = meta.mark ? meta.mark->journal_seq : 0;
-  store.last_seq_ = covered;
-  std::shared_ptr<Memtable> replayed;
-  if (!journal.segments.empty() && options.read_only) {
-    store.last_seq_ =
-        replay_into_memory(files, journal.segments, covered, store.file_->begin_read(), replayed)
-            .last_seq;
-  } else if (!journal.segments.empty()) {
-    store.last_seq_ =
-        replay_into_file(files, journal.segments, covered, kSeqMax, store.file_, store.database_id_,
-                         WriteTxOptions{}.fill, options.checkpoint_bytes, store.pacer_)
-            .last_seq;
-  }
-
-  uint64_t next_segment = journal.segments.empty() ? 1 : journal.segments.back().number + 1;
-  if (!options.read_only) {
-    // Nothing was replayed, because the newest meta covers all; but was that ever synced?
-    const bool covers_all = meta.mark && store.last_seq_ == covered;
-    if (!journal.segments.empty() && covers_all) store.file_->rewrite_meta();
-    remove_journal(files, journal);
-    if (!journal.segments.empty()) files.sync_directory(directory_of(store.path_));
-  }
-
+  const Seq covered = meta.mark ? meta.mark->journal_seq : 0;
   auto view = std::make_shared<View>();
-  view->base = store.file_->begin_read();
+  JournalEnd end;
+  end.last_seq = covered;
+  if (!journal.segments.empty()) {
+    ReplayBounds bounds{.chunk_bytes = options.checkpoint_bytes};
+    if (!options.read_only)
+      bounds.bytes_max = std::max(kReplayedBytesMin, 4 * options.checkpoint_bytes);
+    end = replay_into_memory(files, journal.segments, covered, store.file_, store.database_id_,
+                             bounds, store.pacer_, view->layers);
+  }
+  store.last_seq_ = end.last_seq;
+  JournalStart start;
+  if (!options.read_only) start = continue_journal(store, journal, end);
+
   store.active_ = std::make_shared<Memtable>();
-  view->layers.push_back(store.active_);
-  if (replayed != nullptr) view->layers.push_back(replayed);
+  view->layers.insert(view->layers.begin(), store.active_);
+  view->base = store.file_->begin_read();
   store.view_ = std::move(view);
-  const Meta& current = store.view_->base->meta();
-  store.may_nest_ = !(current.mark && current.mark->is_flat) && store.file_->is_flat() != true;
+  store.update_backlog();
+  store.forget_nesting();
   if (!options.read_only) {
+    const bool continues = !start.earlier.empty();
     // Whoever may open the database may recover it.
     JournalOptions journal_options = options.journal;
     journal_options.mode = store.file_->status().mode;
-    store.journal_ =
-        std::make_unique<Journal>(files, store.path_, journal_options, store.binding_of(current),
-                                  store.last_seq_, next_segment, store, store.latency_);
+    store.journal_ = std::make_unique<Journal>(files, store.path_, journal_options,
+                                               store.binding_of(store.view_->base->meta()),
+                                               std::move(start), store, store.latency_);
+    // On a full disk there is none but what recovery has just given back.
+    if (continues) store.journal_->take_reserve();
   }
 }
 

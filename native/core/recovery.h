@@ -8,14 +8,18 @@
 //      has them locked
 //   4. segments beside the file: all must be bound to it. Bound means: our mark is in the newest
 //      meta and has the journal's database id; or there is no mark and the segment was begun over
-//      exactly this meta. Else ERR_JOURNAL_STALE.
-//   5. replay what is newer than the mark's sequence number into the page file (read-only: into
-//      memory)
-//   6. remove the segments, only after 5 is committed; a crash in between repeats 4 and 5 and
-//      changes nothing. If there was nothing to replay, the meta that says so is written and synced
-//      again before: the sync that failed may have been its own
+//      exactly this meta. Else ERR_JOURNAL_STALE. What has a segment's name and is none is refused
+//      (ERR_EXISTS), and never touched.
+//   5. read what is newer than the mark's sequence number into memtables, which are served and merged
+//      by the checkpoints that follow. Only a journal larger than it may be is merged on the way.
+//   6. write and sync the newest meta again, unless the file was closed: the sync that failed may have
+//      been its own, and what begins now would follow from what no disk has. If it
+//      covers everything, the segments are removed; else the journal goes on where they end
+//      (journal_reader.h, rule 5), and checkpoints remove them as they cover them. So nothing of
+//      this takes space, and a crash at any point repeats it.
 #pragma once
 
+#include "core/journal_reader.h"
 #include "core/store.h"
 
 namespace hotbolt {
@@ -23,6 +27,10 @@ namespace hotbolt {
 struct Recovery {
   // Fills in file, ids, journal, first view of a store that was just made.
   static void run(Store& store);
+
+ private:
+  static JournalStart continue_journal(Store& store, JournalDirectory journal,
+                                       const JournalEnd& end);
 };
 
 // A new name for the file of a defragmentation: "<path>-defrag-<32 hex digits>".

@@ -7,37 +7,93 @@ namespace hotbolt {
 
 namespace {
 
-// A journal was proven when it was written, so a transaction that does not apply means damage. It
-// is proven again, since the checksums of a frame can be right and its operations wrong.
-void apply_transaction(const View& view, Memtable& memtable, Seq seq, Bytes body) {
-  OpReader reader(body);
-  MemtableWriter writer(view, memtable);
-  Op op;
-  bool changed = false;
-  while (reader.next(op)) {
-    try {
-      writer.apply(op, seq, 0, true, changed);
-    } catch (const Error& error) {
-      if (!does_not_apply(error)) throw;
-      throw Error(ErrorCode::ERR_JOURNAL_CORRUPT,
-                  "transaction " + std::to_string(seq) +
-                      " of the journal does not fit the file: " + error.what());
-    }
-  }
+[[noreturn]] void throw_does_not_fit(Seq seq, const Error& error) {
+  throw Error(ErrorCode::ERR_JOURNAL_CORRUPT,
+              "transaction " + std::to_string(seq) +
+                  " of the journal does not fit the file: " + error.what());
 }
 
-struct Chunk {
-  std::shared_ptr<Memtable> memtable = std::make_shared<Memtable>();
-  View view;
-  explicit Chunk(std::shared_ptr<const ReadTx> base) : view{{memtable}, std::move(base)} {}
+// The memtable that is being filled, over those that are full and the page file.
+//
+// A journal was proven when it was written, so a transaction that does not apply means damage. It
+// is proven again, since the checksums of a frame can be right and its operations wrong. But where
+// no bucket holds a bucket, a key cannot be one, and only its bucket has to be looked up.
+class Filling {
+ public:
+  explicit Filling(std::shared_ptr<PageFile> file) : file_(std::move(file)) {
+    const std::optional<Mark> mark = file_->meta().mark;
+    may_nest_ = !(mark && mark->is_flat) && file_->is_flat() != true;
+    begin({});
+  }
+  void apply(Seq seq, Bytes body) {
+    OpReader reader(body);
+    Op op;
+    while (reader.next(op)) {
+      try {
+        apply(op, seq);
+      } catch (const Error& error) {
+        if (!does_not_apply(error)) throw;
+        throw_does_not_fit(seq, error);
+      }
+    }
+  }
+  size_t bytes() const { return memtable_->bytes(); }
+  // Ends with `last_seq`, and begins another over all that are full.
+  void seal(Seq last_seq) {
+    memtable_->seal(last_seq);
+    full_.insert(full_.begin(), memtable_);
+    begin(full_);
+  }
+  void merge(Seq last_seq, DatabaseId id, double fill, Pacer& pacer) {
+    WriteTx tx(file_, pacer, {.fill = fill});
+    std::vector<const Memtable*> memtables;
+    for (const auto& memtable : full_) memtables.push_back(memtable.get());
+    tx.apply(memtables);
+    tx.commit({.database_id = id, .journal_seq = last_seq});
+    full_.clear();
+    begin({});
+  }
+  const std::vector<std::shared_ptr<const Memtable>>& full() const { return full_; }
+
+ private:
+  void begin(std::vector<std::shared_ptr<const Memtable>> older) {
+    memtable_ = std::make_shared<Memtable>();
+    older.insert(older.begin(), memtable_);
+    view_ = {std::move(older), file_->begin_read()};
+    table_ = nullptr;
+  }
+  void apply(const Op& op, Seq seq) {
+    const bool is_of_key = op.kind == OpKind::kPut || op.kind == OpKind::kRemove;
+    const bool makes_bucket = op.kind == OpKind::kCreateBucket;
+    if (op.path->size() + makes_bucket > 1) may_nest_ = true;
+    const bool is_proven = is_of_key && !may_nest_ && table_ != nullptr && *op.path == path_;
+    if (is_proven && op.kind == OpKind::kPut) {
+      memtable_->put(*table_, op.key, op.value, seq, 0);
+    } else if (is_proven) {
+      memtable_->remove(*table_, op.key, seq, 0);
+    } else {
+      writer().apply(op, seq, 0, true, changed_);
+      path_ = *op.path;
+      const bool keeps_table = is_of_key && !path_.empty();
+      table_ = keeps_table ? writer().table(path_, false, seq, changed_) : nullptr;
+    }
+  }
+  MemtableWriter writer() { return MemtableWriter(view_, *memtable_); }
+
+  const std::shared_ptr<PageFile> file_;
+  std::vector<std::shared_ptr<const Memtable>> full_;  // newest first
+  std::shared_ptr<Memtable> memtable_;
+  View view_;
+  bool may_nest_ = true;
+  bool changed_ = false;
+  BucketTable* table_ = nullptr;  // of the last key's bucket
+  BucketPath path_;
 };
 
-void commit_chunk(Chunk& chunk, Seq last_seq, const std::shared_ptr<PageFile>& file, DatabaseId id,
-                  double fill, Pacer& pacer) {
-  chunk.memtable->seal(last_seq);
-  WriteTx tx(file, pacer, {.fill = fill});
-  tx.apply({chunk.memtable.get()});
-  tx.commit({.database_id = id, .journal_seq = last_seq});
+uint64_t bytes_of(const std::vector<std::shared_ptr<const Memtable>>& memtables) {
+  uint64_t bytes = 0;
+  for (const auto& memtable : memtables) bytes += memtable->bytes();
+  return bytes;
 }
 
 }  // namespace
@@ -45,38 +101,46 @@ void commit_chunk(Chunk& chunk, Seq last_seq, const std::shared_ptr<PageFile>& f
 ReplayResult replay_into_file(FileSystem& files, const std::vector<JournalSegment>& segments,
                               Seq covered, Seq until, std::shared_ptr<PageFile> file, DatabaseId id,
                               double fill, size_t chunk_bytes, Pacer& pacer) {
-  ReplayResult result{.last_seq = covered};
   Seq committed = covered;
-  auto chunk = std::make_unique<Chunk>(file->begin_read());
-  JournalEnd end = read_journal(files, segments, covered, until, [&](Seq seq, Bytes body) {
-    apply_transaction(chunk->view, *chunk->memtable, seq, body);
-    result.last_seq = seq;
-    if (chunk->memtable->bytes() < chunk_bytes) return;
-    commit_chunk(*chunk, seq, file, id, fill, pacer);
+  Filling filling(file);
+  const auto commit = [&](Seq seq) {
+    filling.seal(seq);
+    filling.merge(seq, id, fill, pacer);
     committed = seq;
-    chunk = std::make_unique<Chunk>(file->begin_read());
+  };
+  const JournalEnd end = read_journal(files, segments, covered, until, [&](Seq seq, Bytes body) {
+    filling.apply(seq, body);
+    if (filling.bytes() >= chunk_bytes) commit(seq);
   });
   // Even when the last transactions changed nothing: the mark must say that they are covered.
-  if (committed < result.last_seq) commit_chunk(*chunk, result.last_seq, file, id, fill, pacer);
-  result.transactions = end.frames;
-  result.bytes = end.bytes;
-  return result;
+  if (committed < end.last_seq) commit(end.last_seq);
+  return {.last_seq = end.last_seq, .transactions = end.frames, .bytes = end.bytes};
 }
 
-ReplayResult replay_into_memory(FileSystem& files, const std::vector<JournalSegment>& segments,
-                                Seq covered, std::shared_ptr<const ReadTx> base,
-                                std::shared_ptr<Memtable>& memtable) {
-  Chunk chunk(std::move(base));
-  ReplayResult result{.last_seq = covered};
+JournalEnd replay_into_memory(FileSystem& files, const std::vector<JournalSegment>& segments,
+                              Seq covered, std::shared_ptr<PageFile> file, DatabaseId id,
+                              ReplayBounds bounds, Pacer& pacer,
+                              std::vector<std::shared_ptr<const Memtable>>& memtables) {
+  Seq sealed = covered;
+  bool is_full = false;
+  Filling filling(file);
   JournalEnd end = read_journal(files, segments, covered, kSeqMax, [&](Seq seq, Bytes body) {
-    apply_transaction(chunk.view, *chunk.memtable, seq, body);
-    result.last_seq = seq;
+    filling.apply(seq, body);
+    if (filling.bytes() < bounds.chunk_bytes) return;
+    filling.seal(seq);
+    sealed = seq;
+    if (is_full || bytes_of(filling.full()) <= bounds.bytes_max) return;
+    try {
+      filling.merge(seq, id, WriteTxOptions{}.fill, pacer);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::ERR_NO_SPACE || file->poisoned()) throw;
+      is_full = true;
+    }
   });
-  chunk.memtable->seal(result.last_seq);
-  memtable = chunk.memtable;
-  result.transactions = end.frames;
-  result.bytes = end.bytes;
-  return result;
+  // Even when the last transactions changed nothing: their numbers are taken.
+  if (sealed < end.last_seq) filling.seal(end.last_seq);
+  memtables = filling.full();
+  return end;
 }
 
 }  // namespace hotbolt

@@ -109,6 +109,28 @@ void Store::checkpoint_all() {
   file_->trim();
 }
 
+// Nothing is appended any more, so all that the journal has not used is the page file's.
+void Store::checkpoint_rest() {
+  try {
+    return checkpoint_all();
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::ERR_NO_SPACE || file_->poisoned()) throw;
+  }
+  give_back_journal();
+  try {
+    checkpoint_all();
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::ERR_NO_SPACE || file_->poisoned()) throw;
+    file_->trim();  // the next open needs some
+    throw Error(ErrorCode::ERR_NO_SPACE,
+                "the database is closed, but there was no space to bring its file up to date: the "
+                "journal beside it holds the rest, which the next open reads. Leave the two "
+                "together (" +
+                    std::string(error.what()) + ")")
+        .with_system(error.error_number(), error.syscall(), path_);
+  }
+}
+
 void Store::release_file() noexcept {
   view_ = nullptr;
   active_ = nullptr;
@@ -126,7 +148,7 @@ void Store::run_close() {
     if (journal_ != nullptr) {
       journal_->stop();
       require_sound();
-      checkpoint_all();
+      checkpoint_rest();
       journal_->remove_all();
     }
   } catch (...) {
@@ -188,10 +210,13 @@ void Store::require_writable() {
   }
 }
 
-// Memory stays bounded when the page file cannot take what the journal still can.
-void Store::require_accepting() {
+// Memory stays bounded when the page file cannot take what the journal still can. Removals may have
+// a little more, since they are how a program makes room.
+void Store::require_accepting(Growth growth) {
   require_writable();
-  if (!checkpoint_failed_ || backlog_bytes_ <= options_.retained_bytes_max) return;
+  uint64_t limit = options_.retained_bytes_max;
+  if (growth == Growth::kShrinks) limit += options_.checkpoint_bytes;
+  if (!checkpoint_failed_ || backlog_bytes_ <= limit) return;
   throw Error(
       ErrorCode::ERR_NO_SPACE,
       "the page file cannot grow, and more than maxRetainedBytes wait for it: free some space, "
@@ -233,20 +258,27 @@ BucketTable& Store::table_for(BucketRef& ref, Seq seq) {
 }
 
 // What throws here leaves no trace.
-Seq Store::commit_body(const std::string& body) {
-  const Seq seq = journal_->append(body);
+Seq Store::commit_body(const OpWriter& ops) {
+  const Seq seq = journal_->append(ops.body(), ops.grows() ? Growth::kGrows : Growth::kShrinks);
   HOTBOLT_ASSERT(seq == last_seq_ + 1);
   last_seq_ = seq;
-  const uint64_t bytes = frame_size(body.size());
+  const uint64_t bytes = frame_size(ops.body().size());
   written_bytes_ += bytes;
   active_->note_journaled(bytes);
   return seq;
 }
 
-Seq Store::put(BucketRef& ref, Bytes key, Bytes value) {
+// The operation in ops_.
+Seq Store::commit_one() {
+  const Seq seq = commit_body(ops_);
+  ops_.clear();  // a large value is the memtable's and the journal's now
+  return seq;
+}
+
+Seq Store::put(BucketRef& ref, Bytes key, const Value& value) {
   require_accepting();
   require_key(key);
-  require_value(value);
+  require_value(value.bytes);
   if (ref.path.empty()) {
     throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE,
                 "the root holds buckets only: put keys into a bucket");
@@ -256,14 +288,15 @@ Seq Store::put(BucketRef& ref, Bytes key, Bytes value) {
   }
   require_path(ref);
   ops_.clear();
-  ops_.put(ref.path, key, value);
-  Seq seq = commit_body(ops_.body());
-  change_memtable([&] { active_->put(table_for(ref, seq), key, value, seq, pinned_seq()); });
+  const Value kept = value.kept();
+  ops_.put(ref.path, key, kept);
+  const Seq seq = commit_one();
+  change_memtable([&] { active_->put(table_for(ref, seq), key, kept, seq, pinned_seq()); });
   return seq;
 }
 
 Seq Store::remove(BucketRef& ref, Bytes key) {
-  require_accepting();
+  require_accepting(Growth::kShrinks);
   require_key(key);
   if (ref.path.empty())
     throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, "the root holds buckets only");
@@ -275,7 +308,7 @@ Seq Store::remove(BucketRef& ref, Bytes key) {
   require_path(ref);
   ops_.clear();
   ops_.remove(ref.path, key);
-  Seq seq = commit_body(ops_.body());
+  const Seq seq = commit_one();
   change_memtable([&] { active_->remove(table_for(ref, seq), key, seq, pinned_seq()); });
   return seq;
 }
@@ -310,20 +343,20 @@ Seq Store::set_sequence(BucketRef& ref, uint64_t value) {
   require_path(ref);
   ops_.clear();
   ops_.set_sequence(ref.path, value);
-  Seq seq = commit_body(ops_.body());
+  const Seq seq = commit_one();
   change_memtable([&] { active_->set_sequence(table_for(ref, seq), value, seq); });
   return seq;
 }
 
 Seq Store::commit(const OpWriter& ops) {
-  require_accepting();
+  require_accepting(ops.grows() ? Growth::kGrows : Growth::kShrinks);
   if (ops.empty()) return last_seq_;
-  Seq seq = commit_body(ops.body());
+  Seq seq = commit_body(ops);
   change_memtable([&] { apply(ops.body(), seq); });
   return seq;
 }
 
-void Store::apply(Bytes body, Seq seq) {
+void Store::apply(const Body& body, Seq seq) {
   MemtableWriter writer(*view_, *active_);
   OpReader reader(body);
   Op op;

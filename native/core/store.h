@@ -114,10 +114,13 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   const BucketView& resolve(BucketRef& ref);
   std::shared_ptr<const View> view() const { return view_; }
   std::shared_ptr<Snapshot> snapshot();
+  // What it sees, to be read by any thread: what the active memtable holds of it is sealed. Throws
+  // ERR_CLOSED, and ERR_POISONED when the newest transaction is there by half.
+  std::shared_ptr<const View> settled_state(const Snapshot& snapshot);
   uint64_t id() const { return id_; }
 
   // --- owner: writes; each is a transaction; returns its sequence number ---
-  Seq put(BucketRef& bucket, Bytes key, Bytes value);
+  Seq put(BucketRef& bucket, Bytes key, const Value& value);
   Seq remove(BucketRef& bucket, Bytes key);
   Seq create_bucket(const BucketRef& bucket);
   Seq delete_bucket(const BucketRef& bucket);
@@ -157,8 +160,9 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   // --- checker ---
   CheckReport run_check(PageFile& file);  // Requires: a reader that was opened on it is held
   // --- urgent ---
-  // Checkpoints, removes the journal, releases the file. Throws ERR_POISONED after releasing it if
-  // the store was poisoned.
+  // Checkpoints, removes the journal, releases the file. Throws after releasing it: ERR_POISONED if
+  // the store was poisoned; ERR_NO_SPACE if the page file could not take everything: then the
+  // journal stays beside it and nothing is lost.
   void run_close();
   // Empties the old files that no reader needs any more. On the copier: it takes as long as the
   // file is large.
@@ -179,6 +183,7 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   FileSystem& files() { return files_; }
   const std::string& path() const { return path_; }
   const StoreOptions& options() const { return options_; }
+  const std::shared_ptr<SyncLatency>& latency() const { return latency_; }
 
  private:
   friend class Backup;
@@ -197,15 +202,18 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   BucketTable& table_for(BucketRef& ref, Seq seq);
   bool seal_active();
   void stop_workers() noexcept;
-  void require_accepting();    // require_writable(), and ERR_NO_SPACE
-  void require_sound() const;  // throws ERR_POISONED
   Meta merge(Checkpoint& checkpoint);
+  void require_accepting(Growth growth = Growth::kGrows);  // require_writable(), and ERR_NO_SPACE
+  void require_sound() const;                              // throws ERR_POISONED
   void checkpoint_all();
   void release_file() noexcept;
-  Seq commit_body(const std::string& body);
+  Seq commit_body(const OpWriter& ops);
+  Seq commit_one();
+  void give_back_journal() noexcept;
+  void checkpoint_rest();
   template <typename Change>
   void change_memtable(Change&& change);
-  void apply(Bytes body, Seq seq);
+  void apply(const Body& body, Seq seq);
   void install(std::vector<std::shared_ptr<const Memtable>> sealed,
                std::shared_ptr<const ReadTx> base);
   void install_over(std::shared_ptr<Memtable> active,

@@ -49,6 +49,24 @@ bool Store::seal_active() {
   return true;
 }
 
+std::shared_ptr<const View> Store::settled_state(const Snapshot& snapshot) {
+  require_open();
+  const View& view = snapshot.view();
+  if (torn_ && snapshot.seq() == last_seq_) {
+    throw Error(ErrorCode::ERR_POISONED, "the newest transaction is there by half");
+  }
+  auto state = std::make_shared<View>();
+  state->base = view.base;
+  for (const auto& memtable : view.layers) {
+    if (memtable->holds_any(snapshot.seq())) state->layers.push_back(memtable);
+  }
+  if (!state->layers.empty() && !state->layers.front()->sealed()) {
+    HOTBOLT_ASSERT(state->layers.front() == active_);
+    seal_active();
+  }
+  return state;
+}
+
 void Store::update_backlog() {
   sealed_weight_ = 0;
   for (size_t i = 1; i < view_->layers.size(); i++) sealed_weight_ += view_->layers[i]->weight();
@@ -91,10 +109,20 @@ void Store::run_checkpoint(Checkpoint& checkpoint) {
     const bool is_harmless =
         error.code() == ErrorCode::ERR_NO_SPACE || error.code() == ErrorCode::ERR_ABORTED;
     if (!is_harmless || checkpoint.file->poisoned()) poison(error);
+    if (checkpoint_failed_) give_back_journal();
     throw;
   } catch (const std::bad_alloc&) {
     if (checkpoint.file->poisoned()) poison(Error(ErrorCode::ERR_OUT_OF_MEMORY));
     throw;
+  }
+}
+
+// For the next checkpoint. What cannot be given back now stays until then.
+void Store::give_back_journal() noexcept {
+  try {
+    journal_->give_back();
+  } catch (const std::exception&) {
+    // The space stays where it is.
   }
 }
 

@@ -13,7 +13,7 @@
 //   4. otherwise                           -> ceil(bytes / F) > k pages, of even size (splits)
 // An entry larger than a page gets an overflow run of its own; a branch page holds at least two
 // children. A run of less than a quarter of a page takes a kept neighbour in, the next one or else
-// the one before.
+// the one before, unless that is an overflow run.
 //
 // One thread. Bytes of keys and values must stay valid until the builder is finished: they lie in
 // the mapping or in a memtable; only values of buckets are the builder's own.

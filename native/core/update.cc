@@ -25,12 +25,13 @@ void Update::rollback() noexcept {
   snapshot_ = nullptr;
   view_ = {};
   own_ = nullptr;
+  ops_.clear();
 }
 
 // --- reads ---
 
 void Update::index() {
-  if (ops_.body().size() == indexed_bytes_) return;
+  if (ops_.body().text.size() == indexed_bytes_) return;
   if (own_ == nullptr) {
     own_ = std::make_shared<Memtable>();
     view_.layers.insert(view_.layers.begin(), own_);
@@ -47,7 +48,7 @@ void Update::index() {
     rollback();  // what is half replayed cannot be read
     throw;
   }
-  indexed_bytes_ = ops_.body().size();
+  indexed_bytes_ = ops_.body().text.size();
   indexed_path_ = reader.path();
   if (changed) version_++;
 }
@@ -111,9 +112,9 @@ void Update::require_key_in_bucket(const BucketRef& ref, Bytes key) const {
   throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, "the root holds buckets only");
 }
 
-void Update::put(BucketRef& ref, Bytes key, Bytes value) {
+void Update::put(BucketRef& ref, Bytes key, const Value& value) {
   require_key_in_bucket(ref, key);
-  require_value(value);
+  require_value(value.bytes);
   require_key_is_no_bucket(ref, key);
   if (!path_is_proven(ref)) require_path(ref.path);
   ref.writer_id = id_;

@@ -36,7 +36,7 @@ class Update {
   const View& view();
   Seq seq() const { return seq_; }
 
-  void put(BucketRef& ref, Bytes key, Bytes value);
+  void put(BucketRef& ref, Bytes key, const Value& value);
   void remove(BucketRef& ref, Bytes key);
   void create_bucket(const BucketRef& ref);
   void delete_bucket(const BucketRef& ref);

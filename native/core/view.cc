@@ -159,4 +159,26 @@ void MergedCursor::next() {
   settle();
 }
 
+uint64_t MergedCursor::count_keys(uint64_t limit) {
+  HOTBOLT_ASSERT(!reverse_);
+  uint64_t keys = 0;
+  uint64_t passed = 0;
+  while (valid() && passed < limit) {
+    if (source_ == Source::kPage) {
+      // Up to where a memtable has a say, or the bounds end.
+      const bool meets = overlay_.valid() && in_bounds(overlay_.key());
+      std::optional<Bytes> end;
+      if (meets) end = overlay_.key();
+      if (!meets && bounds_.upper) end = *bounds_.upper;
+      passed += page_->count_before(end, !meets && bounds_.upper_inclusive, keys);
+      settle();
+    } else {
+      keys += !is_bucket();
+      passed++;
+      next();
+    }
+  }
+  return keys;
+}
+
 }  // namespace hotbolt

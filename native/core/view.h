@@ -72,6 +72,9 @@ class MergedCursor {
   MergedCursor(const BucketView& bucket, const Bounds& bounds, bool reverse);
   bool valid() const { return source_ != Source::kNone; }
   void next();  // in the cursor's direction
+  // Goes on to the end, or until `limit` entries or a leaf more have gone by, and returns how many
+  // keys that were. Looks at no key that the page file alone decides. REQUIRES: forwards.
+  uint64_t count_keys(uint64_t limit);
   Bytes key() const { return source_ == Source::kPage ? page_->key() : overlay_.key(); }
   Bytes value() const {
     return source_ == Source::kPage ? page_->value() : overlay_.version().value();

@@ -159,14 +159,18 @@ void PosixFile::resize(uint64_t size_bytes) {
   if (retry([&] { return ::ftruncate(descriptor_, size); }) == -1) throw_errno("ftruncate", path_);
 }
 
-// macOS has no call that allocates and extends; there files grow by writing.
-void PosixFile::allocate([[maybe_unused]] uint64_t offset, [[maybe_unused]] uint64_t size_bytes) {
+// macOS has no call that allocates and extends.
+void PosixFile::allocate(uint64_t offset, uint64_t size_bytes) {
 #if defined(__linux__)
   const off_t at = offset_of(offset, "fallocate", path_);
   const off_t size = offset_of(size_bytes, "fallocate", path_);
   if (retry([&] { return ::fallocate(descriptor_, 0, at, size); }) == 0) return;
   if (errno != EOPNOTSUPP && errno != ENOSYS) throw_errno("fallocate", path_);
 #endif
+  const std::string zeros(64 << 10, '\0');
+  const uint64_t end = offset + size_bytes;
+  for (uint64_t from = std::max(offset, status().size_bytes); from < end; from += zeros.size())
+    write(from, Bytes(zeros).substr(0, end - from));
 }
 
 template <typename Sync>
@@ -274,6 +278,7 @@ class PosixFileSystem final : public FileSystem {
   bool rename_new(const std::string& source, const std::string& target) override;
   void remove(const std::string& path) override;
   void sync_directory(const std::string& directory) override;
+  void require_writable(const std::string& directory) override;
   std::vector<std::string> list(const std::string& directory) override;
   uint64_t free_space_bytes(const std::string& directory) override;
   void random(void* buffer, size_t size) override;
@@ -364,6 +369,12 @@ void PosixFileSystem::sync_directory(const std::string& directory) {
   if (error_number != 0 && error_number != EINVAL && error_number != ENOTSUP) {
     throw_system(error_number, "fsync", directory);
   }
+}
+
+void PosixFileSystem::require_writable(const std::string& directory) {
+  // By what the process may do now, not by who started it.
+  if (::faccessat(AT_FDCWD, directory.c_str(), W_OK | X_OK, AT_EACCESS) == -1)
+    throw_errno("access", directory);
 }
 
 std::vector<std::string> PosixFileSystem::list(const std::string& directory) {

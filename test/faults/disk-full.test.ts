@@ -1,17 +1,16 @@
-// A disk that is full, and a limit on the size of files: in each phase the database goes on serving
-// or says why not, and what was acknowledged is there afterwards.
+// A disk that is full, and a limit on the size of files: the database goes on serving, says what it
+// cannot do before it is done, and what was acknowledged is there afterwards.
 
 import { execFileSync } from 'node:child_process'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { mkdir, open as openFile, readdir, rm } from 'node:fs/promises'
+import { copyFile, mkdir, open as openFile, readdir, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { open, type HotboltError } from '../../lib/index.ts'
+import { open, type Database, type HotboltError } from '../../lib/index.ts'
 import { runChild } from '../support/child.ts'
 import { errorOf, expectRefusal } from '../support/refusal.ts'
 import { describeIf } from '../support/tools.ts'
 import {
-  codeOf,
   holdDefragAt,
   inDirectory,
   leftovers,
@@ -70,43 +69,123 @@ class Disk {
     execFileSync('mount', ['-o', `remount,size=${sizeBytes}`, this.directory])
   }
 
+  async names(): Promise<string[]> {
+    return readdir(this.directory)
+  }
+
+  async journals(): Promise<string[]> {
+    return (await this.names()).filter((name) => name.includes('-journal-'))
+  }
+
   async temporaries(): Promise<string[]> {
-    return (await readdir(this.directory)).filter((name) => name.includes('-defrag-'))
+    return (await this.names()).filter((name) => name.includes('-defrag-'))
   }
 }
 
+const nameOfCopy = (name: string): string => name.replace('data.db', 'crashed.db')
+
+/** Rows of 20,000 bytes; how many were not refused. */
+async function writeUntilRefused(db: Database): Promise<number> {
+  for (let written = 0; ; written++) {
+    const error = await errorOf(() => db.bucket('b').put(`w${written}`, Buffer.alloc(20_000, 'x')))
+    if (error === undefined) continue
+    expect((error as HotboltError).code).toBe('ERR_NO_SPACE')
+    return written
+  }
+}
+
+async function writeRows(db: Database, count: number): Promise<void> {
+  for (let n = 0; n < count; n++) void db.bucket('b').put(`r${n}`, Buffer.alloc(20_000, 'x'))
+  await db.flush()
+}
+
 describeIf('mount', 'a full disk', () => {
-  test('while journaling fails the write, poisons the store, and loses nothing acknowledged', () =>
-    withDisk(8 << 20, async (path, disk) => {
-      const db = await open(path, { ...untimed, checkpointBytes: 1 << 30 })
+  test('refuses a write before it is visible; deletes, checkpoints and a close go on', () =>
+    withDisk(24 << 20, async (path, disk) => {
+      const db = await open(path)
       const bucket = db.bucket('b')
-      let acknowledged = 0
-      let failure: HotboltError | undefined
-      while (failure === undefined) {
-        const error = await errorOf(() => bucket.put(`k${acknowledged}`, Buffer.alloc(20_000, 'x')))
-        if (error === undefined) acknowledged++
-        else failure = error as HotboltError
-      }
-      expect(failure.code).toBe('ERR_NO_SPACE')
-      expect(failure.errno).toBe(28)
-      expect(acknowledged).toBeGreaterThan(50)
-      await expectRefusal('ERR_POISONED', () => bucket.put('next', 'v'))
-      await expectRefusal('ERR_POISONED', () => db.update((tx) => tx.bucket('b').put('k', 'v')))
-      expect(db.stats().poisoned).toBe(true)
-      expect(bucket.get('k0')?.length).toBe(20_000)
-      expect(await codeOf(() => db.close())).toBe('ERR_POISONED')
-      // Reading needs no space; writing gets it.
-      const reader = await open(path, { readOnly: true })
-      expect(reader.bucket('b').count()).toBeGreaterThanOrEqual(acknowledged)
-      await reader.close()
-      disk.resize(64 << 20)
-      const again = await open(path)
-      for (let n = 0; n < acknowledged; n++) expect(again.bucket('b').has(`k${n}`)).toBe(true)
-      await again.close()
+      const written = await writeUntilRefused(db)
+      expect(written).toBeGreaterThan(100)
+      expect(bucket.has(`w${written}`)).toBe(false)
+      expect(bucket.count()).toBe(written)
+      expect(db.stats().poisoned).toBe(false)
+      await expectRefusal('ERR_NO_SPACE', () =>
+        db.update((tx) => tx.bucket('b').put('k', Buffer.alloc(16 << 20))),
+      )
+      for (let n = 0; n < 50; n++) await bucket.delete(`w${n}`)
+      await db.checkpoint()
+      await db.deleteBucket('b')
+      await db.checkpoint()
+      await db.checkpoint()
+      await bucket.put('after', 'v')
+      await db.close()
+      expect(await disk.names()).toEqual(['data.db'])
       await verifyFile(path)
     }))
 
-  test('is told on a channel when nobody awaits the write, and is no unhandled rejection', () =>
+  test('that others fill refuses writes, and takes them when it has space, without reopening', () =>
+    withDisk(24 << 20, async (path, disk) => {
+      const db = await open(path)
+      const bucket = db.bucket('b')
+      for (let n = 0; n < 100; n++) await bucket.put(`k${n}`, Buffer.alloc(1000, 'x'))
+      await disk.fill()
+      const written = await writeUntilRefused(db)
+      expect(bucket.count()).toBe(100 + written)
+      for (let n = 0; n < 50; n++) await bucket.delete(`k${n}`)
+      const hash = await db.hash()
+      await disk.free()
+      for (let n = 0; n < 50; n++) await bucket.put(`n${n}`, Buffer.alloc(20_000, 'x'))
+      for (let n = 0; n < 50; n++) await bucket.delete(`n${n}`)
+      expect(await db.hash()).toBe(hash)
+      await db.checkpoint()
+      await db.close()
+      await verifyFile(path, hash)
+    }))
+
+  test('leaves the journal beside a closed file that cannot take it, and opens', () =>
+    withDisk(24 << 20, async (path, disk) => {
+      const db = await open(path, { checkpointBytes: 1 << 30 })
+      await writeRows(db, 200)
+      const hash = await db.hash()
+      await disk.fill()
+      const error = await expectRefusal('ERR_NO_SPACE', () => db.close())
+      expect(error.message).toMatch(/journal/)
+      expect(await disk.journals()).not.toEqual([])
+      const again = await open(path)
+      expect(await again.hash()).toBe(hash)
+      await again.bucket('b').delete('r0')
+      await disk.free()
+      await writeRows(again, 1)
+      await again.close()
+      expect(await disk.names()).toEqual(['data.db'])
+      await verifyFile(path, hash)
+    }))
+
+  test('that a process left behind with a journal opens, serves, and catches up in the end', () =>
+    withDisk(32 << 20, async (path, disk) => {
+      const db = await open(path, { checkpointBytes: 1 << 30 })
+      await writeRows(db, 400)
+      const crashed = join(disk.directory, 'crashed.db')
+      for (const name of await disk.names())
+        await copyFile(join(disk.directory, name), join(disk.directory, nameOfCopy(name)))
+      const hash = await db.hash()
+      await db.close()
+      await rm(path)
+      await disk.fill()
+      const again = await open(crashed)
+      expect(await again.hash()).toBe(hash)
+      expect(again.stats().coveredSeq).toBeLessThan(again.stats().lastSeq)
+      await again.bucket('b').delete('r0')
+      await disk.free()
+      await writeRows(again, 1)
+      await again.checkpoint()
+      expect(again.stats().coveredSeq).toBe(again.stats().lastSeq)
+      expect(await again.hash()).toBe(hash)
+      await again.close()
+      await verifyFile(crashed, hash)
+    }))
+
+  test('that takes away what the journal was given poisons, and is told on a channel', () =>
     withDisk(8 << 20, async (path, disk) => {
       const db = await open(path)
       let tell = (_: unknown): void => {}
@@ -116,6 +195,8 @@ describeIf('mount', 'a full disk', () => {
       subscribe('hotbolt:poisoned', tell)
       process.on('unhandledRejection', note)
       try {
+        await db.bucket('b').put('first', 'v')
+        for (const name of await disk.journals()) await truncate(join(disk.directory, name), 0)
         await disk.fill()
         void db.bucket('b').put('k', Buffer.alloc(100_000))
         expect(await told).toMatchObject({ path: db.path, error: { code: 'ERR_NO_SPACE' } })
@@ -127,7 +208,8 @@ describeIf('mount', 'a full disk', () => {
         process.off('unhandledRejection', note)
         unsubscribe('hotbolt:poisoned', tell)
       }
-      expect(await codeOf(() => db.close())).toBe('ERR_POISONED')
+      await expectRefusal('ERR_POISONED', () => db.bucket('b').put('next', 'v'))
+      await expectRefusal('ERR_POISONED', () => db.close())
     }))
 
   test('while checkpointing fails the checkpoint alone, which is done again later', () =>
@@ -146,6 +228,7 @@ describeIf('mount', 'a full disk', () => {
       await disk.free()
       await bucket.put('after', 'v')
       await db.checkpoint()
+      expect(db.stats().checkpointFailing).toBe(false)
       expect(bucket.count()).toBe(1002)
       await db.close()
       await verifyFile(path)

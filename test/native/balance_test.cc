@@ -163,6 +163,64 @@ TEST("values of every size around the page and the piece come back") {
   expect_sound(*test.file);
 }
 
+TEST("what changes beside a large value leaves its pages where they are") {
+  constexpr size_t kLarge = 3 << 20;
+  TestFile test;
+  Values values = numbered_values(0, 100, 100);
+  values["00000050"] = std::string(kLarge, 'L');
+  apply_and_commit(test, *puts("b", values, 1), 1);
+  const auto large_at = [&] {
+    const auto tx = test.file->begin_read();
+    return bucket_named(*tx, "b").find("00000050")->value.data();
+  };
+  const char* const place = large_at();
+  Seq seq = 1;
+  // Before it, behind it, far away, and removals on both sides of it.
+  const auto change = [&](Memtable& memtable) {
+    memtable.seal(++seq);
+    WriteTx tx(test.file, test.pacer, {});
+    tx.apply({&memtable});
+    tx.commit({.database_id = {}, .journal_seq = seq, .is_flat = false});
+    EXPECT_TRUE(tx.sink().bytes_written() < 100'000);
+    EXPECT_TRUE(large_at() == place);
+    expect_sound(*test.file);
+  };
+  const auto changed = [&](const std::string& key, std::optional<std::string> value) {
+    Memtable memtable;
+    BucketTable& table = memtable.touch_bucket(memtable.root(), "b", seq + 1);
+    if (value) memtable.put(table, key, *value, seq + 1, 0);
+    if (!value) memtable.remove(table, key, seq + 1, 0);
+    if (value) values[key] = *value;
+    if (!value) values.erase(key);
+    change(memtable);
+  };
+  for (const char* key : {"00000049", "0000005", "000000500", "00000050a", "00000051", "0", "z"})
+    changed(key, "changed");
+  for (const char* key : {"000000500", "00000049", "00000051", "00000052"})
+    changed(key, std::nullopt);
+  {
+    Memtable memtable;
+    BucketTable& table = memtable.touch_bucket(memtable.root(), "b", seq + 1);
+    for (const auto& [key, value] : values) {
+      if (key != "00000050") memtable.remove(table, key, seq + 1, 0);
+    }
+    change(memtable);
+  }
+  // It is all there is: its page is the root of the bucket's tree.
+  EXPECT_TRUE(bucket_named(*test.file->begin_read(), "b").top().is_leaf());
+  values = {{"00000050", values["00000050"]}};
+  changed("a", "behind the only page");
+  changed("0", "before the only page");
+  Model model;
+  model.buckets["b"].values = values;
+  expect_same(*test.file, model);
+
+  apply_and_commit(test, *puts("b", {{"00000050", "small"}}, seq + 1), seq + 1);
+  model.buckets["b"].values["00000050"] = "small";
+  expect_same(*test.file, model);
+  EXPECT_TRUE(expect_sound(*test.file).reachable_pages < 20);
+}
+
 TEST("names longer than a page make branches of at least two children") {
   TestFile test(1024);
   Model model;

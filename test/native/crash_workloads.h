@@ -118,6 +118,18 @@ inline void aborted_defrag(StoreRun& run) {
   run.abort_defrag();
 }
 
+// Two lives that continue the one before, each with more than its first segment holds; the last is
+// partly covered by a checkpoint.
+inline void live_twice(StoreRun& run) {
+  for (int life = 0; life < 2; life++) {
+    write_during(run);
+    run.kill();
+    fill_segments(run);
+  }
+  run.checkpoint([&run] { write_during(run); });
+  run.kill();
+}
+
 inline const std::vector<Operation>& operations() {
   static const std::vector<Operation> all = {
       {"put", "commit",
@@ -162,6 +174,7 @@ inline const std::vector<Operation>& operations() {
          }
        }},
       {"reopen", "recovery", [](StoreRun& run) { run.reopen(); }},
+      {"kill", "recovery", live_twice},
       {"defrag", "defragmentation", whole_defrag},
       {"overtaken-defrag", "defragmentation", overtaken_defrag},
       {"aborted-defrag", "defragmentation", aborted_defrag},

@@ -110,6 +110,9 @@ class FaultFileSystem : public FileSystem {
       throw;
     }
   }
+  void require_writable(const std::string& directory) override {
+    run("access", kind_of(directory), [&] { disk_.require_writable(directory); });
+  }
   std::vector<std::string> list(const std::string& directory) override {
     return run("list", kind_of(directory), [&] { return disk_.list(directory); });
   }

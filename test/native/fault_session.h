@@ -107,7 +107,9 @@ class Session {
     change([=](Content& to) { to[bucket + "/"] = std::to_string(sequence); },
            [&] { store_->set_sequence(ref, sequence); });
   }
+  // If it is there: the write that would have made it may have been refused.
   void delete_bucket(const std::string& bucket) {
+    if (!content_at(started()).contains(bucket + "/")) return;
     BucketRef ref;
     ref.path = {bucket};
     const auto drop = [=](Content& to) {
@@ -333,6 +335,13 @@ inline std::string Session::judge(SimFileSystem& disk, Seq acknowledged, bool cu
   store->put(ref, "k", "v");
   put_into(expected, "after/", "k", "v");
   listener->wait(store->submit());
+  if (cut_again) {
+    const auto cut = disk.crash(seq + 18, [](const std::string&, uint64_t) { return false; });
+    auto recovered = Store::open(*cut, kSessionPath, session_options(), listener);
+    const bool has_all = content_of(*recovered) == expected;
+    close_session_store(recovered);
+    if (!has_all) return "after a write and a power cut, differs";
+  }
   close_session_store(store);
   for (const std::string& path : disk.paths()) {
     if (path != kSessionPath && !path.starts_with("/backups/"))

@@ -560,12 +560,14 @@ TEST("a journal whose checksums are right and whose operations contradict each o
   OpWriter remove;
   remove.delete_bucket({}, "other");
   const std::vector<std::vector<std::string>> histories = {
-      {create.body(), create.body()}, {put.body(), put_bucket.body()}, {remove.body()}};
+      {create.body().flat(), create.body().flat()},
+      {put.body().flat(), put_bucket.body().flat()},
+      {remove.body().flat()}};
   for (const std::vector<std::string>& bodies : histories) {
     MemoryFiles files;
     PageFile::create(files, kPath, 1024, 0600, DatabaseId{});
     SilentJournal listener;
-    Journal journal(files, kPath, {}, JournalBinding{}, 0, 1, listener,
+    Journal journal(files, kPath, {}, JournalBinding{}, {}, listener,
                     std::make_shared<SyncLatency>());
     for (const std::string& body : bodies) journal.append(body);
     journal.stop();

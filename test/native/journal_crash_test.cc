@@ -43,7 +43,8 @@ TEST("after a crash a new life continues, and a second crash finds both") {
     // The page file now covers what was recovered, but the old segments could not be removed yet.
     const uint64_t number = list_journal(*after, kDatabase).segments.back().number + 1;
     TestListener listener;
-    Journal second(*after, kDatabase, small_segments(), {}, recovered, number + 10, listener,
+    Journal second(*after, kDatabase, small_segments(), {},
+                   {.last_seq = recovered, .first_segment = number + 10}, listener,
                    std::make_shared<SyncLatency>());
     for (int i = 0; i < 20; i++) second.append(body_of(second.last_seq() + 1));
     second.submit();

@@ -26,7 +26,7 @@ inline std::string body_of(Seq seq) {
   const size_t size = seq % 97 == 0 ? 9000 : seq * 31 % 400;
   writer.put(path, "key" + std::to_string(seq),
              std::string(size, static_cast<char>('a' + seq % 26)));
-  return writer.body();
+  return writer.body().flat();
 }
 
 class TestListener : public JournalListener {
@@ -95,8 +95,9 @@ struct JournalFixture {
     start(options, 0, 1);
   }
   void start(JournalOptions options, Seq last_seq, uint64_t first_segment) {
-    journal = std::make_unique<Journal>(files, kDatabase, options, JournalBinding{}, last_seq,
-                                        first_segment, listener, latency);
+    journal = std::make_unique<Journal>(
+        files, kDatabase, options, JournalBinding{},
+        JournalStart{.last_seq = last_seq, .first_segment = first_segment}, listener, latency);
   }
   // One group.
   void write(size_t count) {

@@ -202,6 +202,34 @@ TEST("a value that nobody has pinned is overwritten where it lies") {
   EXPECT_EQ(root.find("k")->visible(102)->value(), "new");
 }
 
+TEST("a large value is shared, counted, and let go by the overwrite that replaces it") {
+  Memtable memtable;
+  BucketTable& root = memtable.root();
+  const Value first = Value(std::string(kSharedValueSize, '1')).kept();
+  const Value second = Value(std::string(2 * kSharedValueSize, '2')).kept();
+  memtable.put(root, "k", first, 1, 0);
+  const size_t bytes = memtable.bytes();
+  EXPECT_TRUE(bytes > kSharedValueSize && bytes < kSharedValueSize + 4096);
+  EXPECT_TRUE(root.find("k")->visible(1)->value().data() == first.bytes.data());
+  EXPECT_EQ(first.memory.use_count(), 2);
+
+  memtable.put(root, "k", second, 2, 0);
+  EXPECT_EQ(memtable.bytes(), bytes + kSharedValueSize);
+  EXPECT_EQ(first.memory.use_count(), 1);
+  memtable.put(root, "k", "small", 3, 2);
+  EXPECT_TRUE(root.find("k")->visible(2)->value() == second.bytes);
+  memtable.put(root, "k", first, 4, 2);
+  memtable.put(root, "k", "small", 5, 2);
+  EXPECT_EQ(first.memory.use_count(), 1);
+  memtable.put(root, "k", first, 6, 2);
+  memtable.remove(root, "k", 7, 2);
+  EXPECT_EQ(first.memory.use_count(), 1);
+  EXPECT_EQ(root.find("k")->visible(7)->value(), "");
+  memtable.put(root, "k", "small", 8, 2);
+  EXPECT_EQ(root.find("k")->visible(8)->value(), "small");
+  EXPECT_EQ(second.memory.use_count(), 2);
+}
+
 TEST("buckets are records with tables, and deleting one is a version") {
   Memtable memtable;
   BucketTable& users = memtable.touch_bucket(memtable.root(), "users", 1);
@@ -234,6 +262,55 @@ TEST("a bucket's sequence has versions too") {
   EXPECT_EQ(memtable.bytes(), bytes);
   EXPECT_EQ(*users.sequence(3), 7);
   EXPECT_EQ(*users.sequence(5), 9);
+}
+
+// A version that counts how often its sequence number is looked at.
+struct CountedSeq {
+  Seq seq = 0;
+  inline static uint64_t looks = 0;
+  friend bool operator>(const CountedSeq& one, Seq seq) {
+    looks++;
+    return one.seq > seq;
+  }
+};
+
+struct CountedVersion {
+  CountedSeq seq;
+  CountedVersion* older = nullptr;
+  CountedVersion* jump = nullptr;
+  uint32_t depth = 0;
+};
+
+TEST("one of a million versions is found in logarithmic time") {
+  constexpr size_t kVersions = 1'000'000;
+  std::vector<CountedVersion> versions(kVersions);
+  for (size_t i = 0; i < kVersions; i++) {
+    versions[i].seq.seq = 2 * i + 1;
+    link_version(versions[i], i == 0 ? nullptr : &versions[i - 1]);
+  }
+  std::mt19937_64 random(1);
+  EXPECT_TRUE(version_at(&versions.back(), Seq{0}) == nullptr);
+  for (size_t i = 0; i < 10'000; i++) {
+    const size_t wanted = i < 100 ? i : random() % kVersions;
+    CountedSeq::looks = 0;
+    EXPECT_TRUE(version_at(&versions.back(), Seq{2 * wanted + 2}) == &versions[wanted]);
+    EXPECT_TRUE(CountedSeq::looks < 200);
+  }
+}
+
+TEST("snapshots of every version read a key and a sequence of many versions") {
+  constexpr Seq kVersions = 100'000;
+  Memtable memtable;
+  BucketTable& table = memtable.touch_bucket(memtable.root(), "users", 1);
+  for (Seq seq = 2; seq <= kVersions; seq++) {
+    memtable.put(table, "k", std::to_string(seq), seq, seq - 1);
+    memtable.set_sequence(table, seq, seq);
+  }
+  // One step after the other this would take ten thousand million of them.
+  for (Seq seq = 2; seq <= kVersions; seq++) {
+    EXPECT_EQ(table.find("k")->visible(seq)->value(), std::to_string(seq));
+    EXPECT_EQ(*table.sequence(seq), seq);
+  }
 }
 
 TEST("a sealed memtable takes no writes") {

@@ -56,7 +56,8 @@ std::vector<OwnedOp> read_all(OpReader reader) {
   std::vector<OwnedOp> ops;
   Op op;
   while (reader.next(op)) {
-    ops.push_back({op.kind, *op.path, std::string(op.key), std::string(op.value), op.sequence});
+    ops.push_back(
+        {op.kind, *op.path, std::string(op.key), std::string(op.value.bytes), op.sequence});
   }
   return ops;
 }
@@ -89,10 +90,10 @@ TEST("a reader continues in a body that has grown") {
   OpWriter writer;
   const BucketPath path{"users"};
   writer.put(path, "a", "1");
-  OpReader first{Bytes(writer.body())};
+  OpReader first{writer.body()};
   Op op;
   EXPECT_TRUE(first.next(op));
-  const size_t offset = writer.body().size();
+  const size_t offset = writer.body().text.size();
   writer.put(path, "b", "2");
   const std::vector<OwnedOp> rest = read_all(OpReader(writer.body(), offset, first.path()));
   EXPECT_EQ(rest.size(), 1);
@@ -124,6 +125,34 @@ TEST("bytes that do not follow the grammar are refused") {
   refused(std::string("\x05\x00\x01\x02", 4));                  // a short sequence
 }
 
+TEST("large values are shared, and their bytes are those of one that lies in the body") {
+  const BucketPath path{"users"};
+  const std::string large(kSharedValueSize, 'L');
+  const std::string larger(3 * kSharedValueSize, 'M');
+  OpWriter writer;
+  writer.put(path, "large", large);
+  EXPECT_TRUE(writer.body().text.size() < 100);
+  EXPECT_EQ(writer.body().size(), writer.body().flat().size());
+  const size_t offset = writer.body().text.size();
+  const Value kept = Value(larger).kept();
+  writer.put(path, "larger", kept);
+  writer.remove(path, "gone");
+  writer.put(path, "empty", "");
+  writer.put(path, "small", "s");
+  const std::vector<OwnedOp> ops = read_all(OpReader(writer.body()));
+  EXPECT_TRUE(read_all(OpReader(writer.body().flat())) == ops);
+  EXPECT_EQ(ops.size(), 5);
+  EXPECT_TRUE(ops[0].value == large && ops[1].value == larger);
+  EXPECT_TRUE(ops[3].value.empty() && ops[4].value == "s");
+
+  const std::vector<OwnedOp> rest = read_all(OpReader(writer.body(), offset, path));
+  EXPECT_TRUE(rest == std::vector<OwnedOp>(ops.begin() + 1, ops.end()));
+  EXPECT_EQ(writer.body().values.size(), 2);
+  EXPECT_TRUE(writer.body().values[1].value.bytes.data() == kept.bytes.data());
+  writer.clear();
+  EXPECT_EQ(kept.memory.use_count(), 1);
+}
+
 TEST("every cut and every flipped bit of a body is read or refused, never more") {
   std::mt19937_64 random(3);
   OpWriter writer;
@@ -139,9 +168,10 @@ TEST("every cut and every flipped bit of a body is read or refused, never more")
       EXPECT_EQ(error.code(), ErrorCode::ERR_JOURNAL_CORRUPT);
     }
   };
-  for (size_t cut = 0; cut < writer.body().size(); cut++) survive(writer.body().substr(0, cut));
+  for (size_t cut = 0; cut < writer.body().size(); cut++)
+    survive(writer.body().flat().substr(0, cut));
   for (size_t bit = 0; bit < writer.body().size() * 8; bit++) {
-    std::string body = writer.body();
+    std::string body = writer.body().flat();
     body[bit / 8] = static_cast<char>(body[bit / 8] ^ (1 << (bit % 8)));
     survive(std::move(body));
   }

@@ -238,6 +238,7 @@ class SimFileSystem : public FileSystem {
     }
     changes_ = std::move(others);
   }
+  void require_writable(const std::string& directory) override { enter("access", directory); }
   std::vector<std::string> list(const std::string& directory) override {
     const auto lock = enter("list", directory);
     std::vector<std::string> names;

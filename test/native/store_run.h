@@ -17,6 +17,7 @@
 #include "acknowledgements.h"
 #include "core/backup.h"
 #include "core/defrag.h"
+#include "core/journal_reader.h"
 #include "core/store.h"
 #include "core/update.h"
 #include "harness.h"
@@ -137,6 +138,13 @@ inline bool is_segment(const std::string& path) {
   return path.find("-journal-") != std::string::npos;
 }
 
+// A write to a segment that brings no frame: zeros, or a header that says so.
+inline bool brings_no_frame(const Call& call) {
+  if (call.bytes.find_first_not_of('\0') == std::string::npos) return true;
+  if (call.offset != 0 || call.bytes.size() != kSegmentBlockSize) return false;
+  return load<SegmentHeader>(call.bytes.data()).first_seq == 0;
+}
+
 // The journal's helper begins a segment while the group that made it wanted is still being synced.
 // Held back until that group is acknowledged, the two make their calls in one order only.
 inline void hold_helper(const Trace& trace, const std::string& path) {
@@ -147,8 +155,8 @@ inline void hold_helper(const Trace& trace, const std::string& path) {
     trace.visit([&](const Call& call) {
       if (call.kind == CallKind::kCreate && is_segment(call.path)) segments[call.inode];
       if (call.kind == CallKind::kAcknowledged) held = false;
-      const bool has_frames = call.kind == CallKind::kWrite && segments.contains(call.inode) &&
-                              call.bytes.find_first_not_of('\0') != std::string::npos;
+      const bool has_frames =
+          call.kind == CallKind::kWrite && segments.contains(call.inode) && !brings_no_frame(call);
       if (has_frames && call.thread != std::this_thread::get_id()) held = true;
     });
     return held;
@@ -171,7 +179,7 @@ class SegmentWatch {
     if (call.kind != CallKind::kWrite) return;
     const uint64_t end = call.offset + call.bytes.size();
     segment.size = std::max(segment.size, end);
-    if (call.bytes.find_first_not_of('\0') == std::string::npos) return;
+    if (brings_no_frame(call)) return;
     segment.used = end;
     current_ = call.inode;
   }
@@ -239,6 +247,15 @@ class StoreRun {
   void reopen() {
     end_defrag();
     close();
+    open();
+  }
+  // The process ends in the middle of whatever it does, and another one opens what is left.
+  void kill() {
+    listener_->wait(store_->submit());
+    defrag_.reset();
+    defrag_step_ = kIdle;
+    store_->halt();
+    store_.reset();
     open();
   }
   // Lets go of everything after a failure.
@@ -427,7 +444,7 @@ class StoreRun {
         }
         break;
       case 4:
-        if (random_() % 6 == 0) reopen();
+        if (random_() % 6 == 0) random_() % 2 == 0 ? reopen() : kill();
         break;
       case 5:
       case 6:

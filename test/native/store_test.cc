@@ -3,6 +3,8 @@
 
 #include <future>
 
+#include "core/replayer.h"
+#include "crash_workloads.h"
 #include "sim_file.h"
 #include "store_run.h"
 
@@ -37,6 +39,59 @@ TEST("a directory sync that fails after the rename poisons the store and loses n
   store = Store::open(files, kPath, small_options(), std::make_shared<Listener>());
   EXPECT_EQ(std::string(*BucketView::at(*store->view(), kSeqMax, {"b"}).get("k")), "v");
   close_store(store);
+}
+
+// A store that was written to and not closed.
+std::unique_ptr<SimFileSystem> left_behind(int rows) {
+  SimFileSystem files(1);
+  const auto listener = std::make_shared<Listener>();
+  auto store = Store::open(files, kPath, small_options(), listener);
+  BucketRef ref;
+  ref.path = {"b"};
+  for (int i = 0; i < rows; i++) {
+    store->put(ref, "k" + std::to_string(i), letters(100, size_t(i)));
+    if (i % 10 == 0) listener->wait(store->submit());
+  }
+  listener->wait(store->submit());
+  store->halt();
+  return files.restart();
+}
+
+TEST("opening after a crash reads the journal, and writes only what may not have been synced") {
+  constexpr int kRows = 1500;
+  const std::unique_ptr<SimFileSystem> files = left_behind(kRows);
+  std::atomic<int> writes{0};
+  std::atomic<int> reads{0};
+  files->set_hook([&](uint64_t, std::string_view name) {
+    if (name == "write") writes++;
+    if (name == "read") reads++;
+  });
+  auto store = Store::open(*files, kPath, small_options(), std::make_shared<Listener>());
+  EXPECT_EQ(store->last_seq(), kRows);
+  EXPECT_EQ(store->stats().covered_seq, 0);
+  EXPECT_TRUE(writes <= 3);
+  EXPECT_TRUE(reads < 60);
+  EXPECT_EQ(dump(*store).buckets["b"].values.size(), kRows);
+  close_store(store);
+}
+
+TEST("a journal that takes too much memory is merged on the way, unless there is no space") {
+  for (const bool is_full : {false, true}) {
+    const std::unique_ptr<SimFileSystem> files = left_behind(1500);
+    const auto file = PageFile::open(*files, kPath, {});
+    if (is_full) files->fail_call(1, ErrorCode::ERR_NO_SPACE, 28, ~uint64_t{0}, "allocate");
+    Pacer pacer(*files, std::make_shared<SyncLatency>(), 0);
+    std::vector<std::shared_ptr<const Memtable>> memtables;
+    const JournalEnd end = replay_into_memory(
+        *files, list_journal(*files, kPath).segments, 0, file, file->meta().mark->database_id,
+        {.chunk_bytes = 16 << 10, .bytes_max = 64 << 10}, pacer, memtables);
+    const Seq covered = file->meta().mark->journal_seq;
+    EXPECT_EQ(end.last_seq, 1500);
+    EXPECT_EQ(memtables.front()->last_seq(), 1500);
+    EXPECT_EQ(covered > 0, !is_full);
+    EXPECT_EQ(memtables.size() > 5, is_full);
+    for (const auto& memtable : memtables) EXPECT_TRUE(memtable->last_seq() > covered);
+  }
 }
 
 void checkpoint(Store& store) {

@@ -231,6 +231,9 @@ class TracingFileSystem : public FileSystem {
     base_.sync_directory(directory);
     trace_.add({.kind = CallKind::kDirectorySynced, .offset = start, .path = directory});
   }
+  void require_writable(const std::string& directory) override {
+    base_.require_writable(directory);
+  }
   std::vector<std::string> list(const std::string& directory) override {
     return base_.list(directory);
   }

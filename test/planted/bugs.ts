@@ -70,9 +70,9 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'acknowledges before the sync',
     file: 'native/core/journal.cc',
-    find: `    if (!writing_.empty()) write_frames();
+    find: `    if (!writing_->empty()) write_frames();
 `,
-    replace: `    if (!writing_.empty()) write_frames();
+    replace: `    if (!writing_->empty()) write_frames();
     synced_seq_ = last;
     acknowledge(last);
 `,
@@ -156,26 +156,26 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'uses a new segment whose name is not durable',
     file: 'native/core/journal_segments.cc',
-    find: `    segment->file->sync_all();
-    sync_directory();`,
-    replace: '    segment->file->sync_all();',
+    find: `  if (segment.ready == 0) sync_directory();
+`,
+    replace: '',
     caughtBy: powerCut,
   },
   {
     name: 'uses a recycled segment whose name is not durable',
     file: 'native/core/journal_segments.cc',
-    find: `  files_.rename(segment.path, path);
+    find: `  } while (!files_.rename_new(segment.path, path));
   sync_directory();`,
-    replace: '  files_.rename(segment.path, path);',
+    replace: '  } while (!files_.rename_new(segment.path, path));',
     caughtBy: powerCut,
   },
   {
     name: 'removes the journal before the last checkpoint of a close',
     file: 'native/core/store.cc',
-    find: `      checkpoint_all();
+    find: `      checkpoint_rest();
       journal_->remove_all();`,
     replace: `      journal_->remove_all();
-      checkpoint_all();`,
+      checkpoint_rest();`,
     caughtBy: powerCut,
   },
   {
@@ -216,12 +216,12 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'swallows a failed write of the journal',
     file: 'native/core/journal.cc',
-    find: `  segment->file->write(segment->used, Bytes(writing_).substr(begin, to - begin));
+    find: `      segment->file->write(offset, part);
 `,
-    replace: `  try {
-    segment->file->write(segment->used, Bytes(writing_).substr(begin, to - begin));
-  } catch (const Error&) {
-  }
+    replace: `      try {
+        segment->file->write(offset, part);
+      } catch (const Error&) {
+      }
 `,
     caughtBy: failingCall,
   },
@@ -262,10 +262,35 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'removes the journal over a meta that was never synced',
     file: 'native/core/recovery.cc',
-    find: `    if (!journal.segments.empty() && covers_all) store.file_->rewrite_meta();
+    find: `  if (!was_closed && mark) store.file_->rewrite_meta();
 `,
     replace: '',
     caughtBy: failingCall,
+  },
+  {
+    name: 'goes on after frames that only the cache has',
+    file: 'native/core/recovery.cc',
+    find: `      rewrite(*segment->file, has_header ? 0 : end.unsynced_offset, end_offset);
+`,
+    replace: `      (void)has_header;
+`,
+    caughtBy: failingCall,
+  },
+  {
+    name: 'begins a life without the chain of the one before',
+    file: 'native/core/recovery.cc',
+    find: `    start.chain = end.chain;
+`,
+    replace: '',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'appends before there is a place for it',
+    file: 'native/core/journal.cc',
+    find: `  if (room_ - frame_bytes < reserve) segments_->require_spare(reserve);
+`,
+    replace: '',
+    caughtBy: { native: 'removals go on when writes are refused' },
   },
   {
     name: 'seals a memtable before there is another',
@@ -348,8 +373,8 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'reads the memory that a caller shares twice',
     file: 'native/binding/args.cc',
-    find: 'if (!is_private) bytes_ = heap_.assign(bytes_);',
-    replace: '(void)is_private;',
+    find: 'if (is_private) return;',
+    replace: 'return;',
     caughtBy: { vitest: 'test/processes/buffers.test.ts' },
   },
   {

@@ -158,6 +158,7 @@ class MemoryFiles : public FileSystem {
     names_.erase(path);
   }
   void sync_directory(const std::string&) override {}
+  void require_writable(const std::string&) override {}
   std::vector<std::string> list(const std::string& directory) override {
     std::lock_guard lock(mutex_);
     std::vector<std::string> names;

@@ -124,6 +124,9 @@ class SeamFileSystem final : public FileSystem {
   std::string real_path(const std::string& path) override {
     return system_.real_path(root_ + path).substr(root_.size());
   }
+  void require_writable(const std::string& directory) override {
+    system_.require_writable(root_ + directory);
+  }
   std::vector<std::string> list(const std::string& directory) override {
     return system_.list(root_ + directory);
   }

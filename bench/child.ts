@@ -1,6 +1,7 @@
 // The process of one engine: does what its parent says in one message and answers with one.
 
 import { mkdirSync } from 'node:fs'
+import { boundCases, overwriteForever, reopen, type Bound, type BoundCase } from './bounds.ts'
 import { engineOf, type EngineName } from './engines/index.ts'
 import { measureLimits, type Limits } from './limits.ts'
 import { measurePause } from './pause.ts'
@@ -23,12 +24,19 @@ export type Task =
       readonly records: number
       readonly rounds: number
     }
+  | {
+      readonly kind: 'bounds'
+      readonly directory: string
+      readonly name: BoundCase
+      readonly milliseconds: number
+    }
+  | { readonly kind: 'overwrite' | 'reopen'; readonly directory: string }
 
 export type Answer = { readonly result: unknown } | { readonly error: string }
 
-async function perform(task: Task): Promise<Limits | Figures | Figures[][]> {
+async function perform(task: Task): Promise<Limits | Figures | Figures[][] | Bound[]> {
   const { directory } = task
-  mkdirSync(directory)
+  mkdirSync(directory, { recursive: true })
   switch (task.kind) {
     case 'limits':
       return measureLimits(directory)
@@ -39,6 +47,12 @@ async function perform(task: Task): Promise<Limits | Figures | Figures[][]> {
     }
     case 'pause':
       return measurePause(new Records(task.records), directory, task.rounds)
+    case 'bounds':
+      return boundCases[task.name](directory, task.milliseconds)
+    case 'overwrite':
+      return overwriteForever(directory)
+    case 'reopen':
+      return reopen(directory)
   }
 }
 

@@ -4,7 +4,7 @@
 // foreground without a defragmentation, then with one and for some seconds after it, in the same
 // process: rounds of all rates take turns, so that a slow minute of the machine hits all of them.
 
-import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { open, type Database, type DefragReport } from '../lib/index.ts'
@@ -12,6 +12,7 @@ import { engineOf } from './engines/index.ts'
 import { copySynced } from './files.ts'
 import { recordWhile, type Recording } from './foreground.ts'
 import { Ledger } from './ledger.ts'
+import { MemoryWatch } from './memory.ts'
 import { shuffled, type Records } from './records.ts'
 import { batchRecords } from './workloads.ts'
 import type { Figures } from './stats.ts'
@@ -32,7 +33,6 @@ export const pauseCases: readonly PauseCase[] = [
 const warmUpMs = 500
 const withoutMs = 3000
 const afterMs = 3000
-const memoryIntervalMs = 20
 const bucketName = 'records'
 
 /** For each case the figures of each round. */
@@ -149,26 +149,4 @@ function timeOfCopy(path: string, target: string): number {
   const takenMs = performance.now() - startMs
   rmSync(target)
   return takenMs
-}
-
-/**
- * The most memory above that of the start, apart from pages of mapped files where that is known.
- */
-class MemoryWatch {
-  readonly #start = memoryBytes()
-  #most = this.#start
-  readonly #timer = setInterval(() => {
-    this.#most = Math.max(this.#most, memoryBytes())
-  }, memoryIntervalMs)
-
-  stop(): number {
-    clearInterval(this.#timer)
-    return this.#most - this.#start
-  }
-}
-
-function memoryBytes(): number {
-  if (process.platform !== 'linux') return process.memoryUsage.rss()
-  const status = readFileSync('/proc/self/status', 'latin1')
-  return 1024 * Number(/^RssAnon:\s*(\d+)/m.exec(status)?.[1] ?? 0)
 }

@@ -1,19 +1,25 @@
 // The benchmarks: `npm run bench`. What each measures, and how to read it, is in README.md.
 //
-//   --only NAMES       some of pause, load, get, scan, backup, puts, delete, single; all
+//   --only NAMES       some of pause, load, get, scan, backup, puts, delete, single; all of these;
+//                      or bounds
 //   --records N        1,000,000
 //   --runs N           medians of so many; 3
+//   --seconds N        how long each of the bounds is strained; 60
 //   --json FILE        writes the figures there as well
 //   --dir PATH         where the temporary files are made
 //
 // Runs of the engines take turns, each in a process of its own.
 
 import { fork } from 'node:child_process'
+import { once } from 'node:events'
 import { rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, loadavg } from 'node:os'
 import { extname, join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { positiveInteger } from './arguments.ts'
+import { boundCaseNames, type Bound } from './bounds.ts'
+import { boundsHeading, boundsRows, isKept, oneProcessor } from './bounds-table.ts'
 import type { Answer, Task } from './child.ts'
 import { engineNames, type EngineName } from './engines/index.ts'
 import { everydayHeading, everydayRows, singleHeading, singleRows } from './everyday.ts'
@@ -31,15 +37,18 @@ const { values: options } = parseArgs({
     only: { type: 'string', default: ['pause', ...everydayWorkloads].join(',') },
     records: { type: 'string', default: '1000000' },
     runs: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '60' },
     json: { type: 'string' },
     dir: { type: 'string' },
   },
 })
 const only = options.only.split(',')
-const unknown = only.filter((name) => name !== 'pause' && !isEveryday(name))
+const special = ['pause', 'bounds']
+const unknown = only.filter((name) => !special.includes(name) && !isEveryday(name))
 if (unknown.length > 0) throw new Error(`Unknown workloads: ${unknown.join(', ')}`)
 const records = positiveInteger('records', options.records)
 const runs = positiveInteger('runs', options.runs)
+const milliseconds = 1000 * positiveInteger('seconds', options.seconds)
 
 const parent = temporaryDirectory(options.dir)
 const progress = new Progress()
@@ -56,9 +65,12 @@ let processes = 0
 
 const newDirectory = (): string => join(parent, String(processes++))
 
-/** Does the task in a process of its own. */
-async function inChild<Result>(task: Task): Promise<Result> {
-  const child = fork(join(import.meta.dirname, `child${extname(import.meta.filename)}`))
+const childPath = join(import.meta.dirname, `child${extname(import.meta.filename)}`)
+
+/** Does the task in a process of its own; `prefix` is a command that runs it. */
+async function inChild<Result>(task: Task, prefix: readonly string[] = []): Promise<Result> {
+  const [execPath, ...execArgv] = [...prefix, process.execPath]
+  const child = fork(childPath, prefix.length > 0 ? { execPath, execArgv } : {})
   const answer = await new Promise<Answer>((resolve) => {
     child.once('message', (message) => resolve(message as Answer))
     child.once('exit', (code, signal) => resolve({ error: `it ended with ${signal ?? code}` }))
@@ -67,6 +79,30 @@ async function inChild<Result>(task: Task): Promise<Result> {
   rmSync(task.directory, { recursive: true, force: true })
   if ('error' in answer) throw new Error(`The process of ${JSON.stringify(task)}: ${answer.error}`)
   return answer.result as Result
+}
+
+/** Of a process that is killed in the middle of its writing. */
+async function afterKill(): Promise<Bound[]> {
+  const directory = newDirectory()
+  const child = fork(childPath)
+  const ended = once(child, 'exit')
+  child.send({ kind: 'overwrite', directory } satisfies Task)
+  await wait(milliseconds)
+  child.kill('SIGKILL')
+  await ended
+  return inChild<Bound[]>({ kind: 'reopen', directory })
+}
+
+async function allBounds(): Promise<Bound[]> {
+  progress.show('bounds: after a kill')
+  const bounds = await afterKill()
+  for (const name of boundCaseNames) {
+    progress.show(`bounds: ${name}`)
+    const task = { kind: 'bounds', directory: newDirectory(), name, milliseconds } as const
+    bounds.push(...(await inChild<Bound[]>(task, oneProcessor(name))))
+  }
+  progress.end()
+  return bounds
 }
 
 /** Before each run, so that a quiet moment is among them: limits are what the machine can do. */
@@ -107,6 +143,12 @@ if (only.includes('pause')) {
   print(['', ...table(pauseHeading, pauseRows(results), { paintHeading })])
   result['pause'] = pauseSummary(results)
   if (results.flat().some(({ failed }) => failed !== 0)) process.exitCode = 1
+}
+if (only.includes('bounds')) {
+  const bounds = await allBounds()
+  print(['', ...table(boundsHeading, boundsRows(bounds), { paintHeading })])
+  result['bounds'] = bounds
+  if (!bounds.every(isKept)) process.exitCode = 1
 }
 if (only.some(isEveryday)) {
   const { hotbolt, lmdb } = await everyday()

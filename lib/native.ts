@@ -100,6 +100,14 @@ export interface DefragProgress {
   readonly bytesTotal: number
   /** Bytes of memtables that the new file does not hold yet, the active one included. */
   readonly backlogBytes: number
+  /** By how much the journal may grow while the copy goes on. */
+  readonly spareBytes: number
+}
+
+export interface DefragStep {
+  readonly bytes: number
+  readonly entries: number
+  readonly complete: boolean
 }
 
 /** Which state a snapshot is: equal identities have equal content. */
@@ -236,8 +244,14 @@ export interface Binding {
   submit(store: StoreHandle): number
   /** The same, and synced whatever the `sync` option says: onDurable tells when. */
   forceSync(store: StoreHandle): number
-  /** Bytes in the active memtable: when to seal it is decided here, in TypeScript. */
-  memtableBytes(store: StoreHandle): number
+  /**
+   * What waits for a checkpoint, into `figures`: bytes of the active memtable, of the sealed ones
+   * (in memory or in the journal, whichever is more), and bytes written to the journal since the
+   * store was opened. What follows from them is decided here, in TypeScript.
+   */
+  backlog(store: StoreHandle, figures: Float64Array): void
+  /** Whether somebody waits for the checkpoint that runs: then it waits for no sync. */
+  hurry(store: StoreHandle, on: boolean): void
   snapshot(store: StoreHandle): SnapshotHandle
   closeSnapshot(snapshot: SnapshotHandle): void
 
@@ -270,10 +284,13 @@ export interface Binding {
   /** Makes the active memtable immutable and begins a new one. False when it was empty. */
   seal(store: StoreHandle): boolean
   /**
-   * Merges the sealed memtables into the page file, on a worker; the new state is installed when
-   * it resolves.
+   * Merges the sealed memtables into the page file, on a worker, which has a low priority unless
+   * it is urgent; the new state is installed when it resolves.
    */
-  checkpoint(store: StoreHandle): Promise<{ readonly memtables: number; readonly bytes: number }>
+  checkpoint(
+    store: StoreHandle,
+    urgent: boolean,
+  ): Promise<{ readonly memtables: number; readonly bytes: number }>
 
   check(store: StoreHandle): Promise<NativeCheckReport>
 
@@ -289,8 +306,12 @@ export interface Binding {
   defragPin(defrag: DefragHandle): void
   defragCopy(defrag: DefragHandle): Promise<void>
   defragProgress(defrag: DefragHandle): DefragProgress
-  /** Seals the active memtable and replays everything that the new file lacks. */
-  defragCatchUp(defrag: DefragHandle): Promise<{ readonly bytes: number; readonly entries: number }>
+  /**
+   * Seals the active memtable and replays everything that the new file lacks; or, when much of that
+   * is in the journal only, a part of it: to be called again until it is `complete`. On a thread of
+   * low priority, unless it is urgent.
+   */
+  defragCatchUp(defrag: DefragHandle, urgent: boolean): Promise<DefragStep>
   /**
    * Syncs, renames over the database, syncs the directory. After it has resolved there is no way
    * back.

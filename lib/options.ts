@@ -34,9 +34,19 @@ export interface OpenOptions {
    * everything. (Other programs cannot open it meanwhile: it is locked, as bbolt locks it.)
    */
   readonly checkpoint?: CheckpointMode | undefined
-  /** Bytes of recent writes in memory above which they are merged into the page file; 32 MiB. */
+  /**
+   * Bytes of recent writes, in memory or in the journal, above which they are merged into the page
+   * file; 32 MiB. At twice as much acknowledgements wait for the merge.
+   */
   readonly checkpointBytes?: number | undefined
-  /** Bytes of writes that a defragmentation may keep in memory; 256 MiB. */
+  /** The longest that a write waits for its merge into the page file; 10 s. 0: no limit. */
+  readonly checkpointIntervalMs?: number | undefined
+  /** How long after the last write all writes are merged into the page file; 1 s. 0: never. */
+  readonly checkpointIdleMs?: number | undefined
+  /**
+   * Bytes of writes that a defragmentation may keep in memory; 256 MiB. Where as many are kept,
+   * acknowledgements wait.
+   */
   readonly maxRetainedBytes?: number | undefined
 }
 
@@ -90,7 +100,9 @@ export interface DefragOptions {
   readonly onProgress?: ((progress: DefragProgress) => void) | undefined
   /** How full the pages of the new file are made, 0.1 to 1; 0.9. */
   readonly fillPercent?: number | undefined
-  /** Limit of the copy's speed; 0: none but the disk's own latency. */
+  /**
+   * Limit of the copy's speed, not of catching up after it; 0: none but the disk's own latency.
+   */
   readonly bytesPerSecond?: number | undefined
 }
 
@@ -196,6 +208,8 @@ const openRules: Rules<OpenOptions> = {
   syncIntervalMs: milliseconds(1),
   checkpoint: oneOf('auto', 'flush'),
   checkpointBytes: rule.positiveInteger,
+  checkpointIntervalMs: milliseconds(0),
+  checkpointIdleMs: milliseconds(0),
   maxRetainedBytes: rule.positiveInteger,
 }
 const nameRules: Rules<NameOptions> = { key: oneOf('buffer', 'utf8') }
@@ -249,6 +263,8 @@ const openDefaults: Defaults<OpenOptions, Exclude<keyof OpenOptions, 'pageSize'>
   syncIntervalMs: 100,
   checkpoint: 'auto',
   checkpointBytes: 32 << 20,
+  checkpointIntervalMs: 10_000,
+  checkpointIdleMs: 1000,
   maxRetainedBytes: 256 << 20,
 }
 const updateDefaults: Defaults<UpdateOptions, 'retries'> = { retries: 10 }

@@ -1,16 +1,25 @@
 // When memtables are merged into the page file.
 //
-// A memtable that has grown beyond `checkpointBytes` is sealed, and a checkpoint of all sealed ones
-// begins unless one runs. While a defragmentation holds checkpoints, sealed memtables are kept for
-// it until they exceed `maxRetainedBytes`. Checkpoints, and the steps of a defragmentation that
-// must not meet one, take turns.
+// A memtable that has grown beyond `checkpointBytes`, in memory or in the journal, or that waits
+// for too long, is sealed, and a checkpoint of all sealed ones begins unless one runs. While a
+// defragmentation holds checkpoints, sealed memtables are kept for it until they exceed half of
+// `maxRetainedBytes`. Checkpoints, and the steps of a defragmentation that must not meet one, take
+// turns.
+//
+// What waits has a bound, its room: twice `checkpointBytes`, or `maxRetainedBytes` while
+// checkpoints are held. Near it acknowledgements are held back (back-pressure.ts), unless a
+// checkpoint has failed: then waiting would not help.
 
 import { native, type StoreHandle } from '../native.ts'
 import { toHotboltError } from '../errors.ts'
 import { publish } from '../channels.ts'
+import { BackPressure } from './back-pressure.ts'
+import { CheckpointClock } from './checkpoint-clock.ts'
 
 export interface CheckpointLimits {
   readonly checkpointBytes: number
+  readonly checkpointIntervalMs: number
+  readonly checkpointIdleMs: number
   readonly maxRetainedBytes: number
 }
 
@@ -23,16 +32,28 @@ export class Checkpointer {
   readonly #store: StoreHandle
   readonly #path: string
   readonly #limits: CheckpointLimits
+  readonly #onRoom: () => void
+  readonly #clock: CheckpointClock
+  readonly #pressure = new BackPressure()
+  readonly #backlog = new Float64Array(3)
   #turn: Promise<void> = Promise.resolve()
   #scheduled = false
   #held = false
   #completed = 0
+  #writtenBytes = 0
+  #hurries = false
+  #failing = false
+  #ending = false
   #retry: NodeJS.Timeout | undefined
 
-  constructor(store: StoreHandle, path: string, limits: CheckpointLimits) {
+  /** `onRoom` is called when acknowledgements that wait for room need not wait any longer. */
+  constructor(store: StoreHandle, path: string, limits: CheckpointLimits, onRoom: () => void) {
     this.#store = store
     this.#path = path
     this.#limits = limits
+    this.#onRoom = onRoom
+    const { checkpointIntervalMs, checkpointIdleMs } = limits
+    this.#clock = new CheckpointClock(checkpointIntervalMs, checkpointIdleMs, this.#sealOld)
   }
 
   /** The number of checkpoints that have changed the page file. */
@@ -40,14 +61,20 @@ export class Checkpointer {
     return this.#completed
   }
 
-  /** To be called when something has been written. Cheap; never throws. */
-  readonly consider = (): void => {
+  /**
+   * To be called when something has been written. Returns until when (performance.now()) its
+   * acknowledgement is to be held back; Infinity: until `onRoom`. Cheap; never throws.
+   */
+  readonly consider = (): number => {
     try {
-      if (native.memtableBytes(this.#store) <= this.#limits.checkpointBytes) return
-      native.seal(this.#store)
-      this.#schedule()
+      native.backlog(this.#store, this.#backlog)
+      const nowMs = performance.now()
+      if (this.#active > this.#sealBytes) this.#sealNow()
+      else this.#clock.wrote(nowMs)
+      return this.#holdUntilMs(nowMs)
     } catch (error) {
       this.#publishFailure(error)
+      return 0
     }
   }
 
@@ -85,13 +112,94 @@ export class Checkpointer {
 
   release(): void {
     this.#held = false
+    this.paceWriters(Infinity)
+    this.#clock.wrote(performance.now())
     this.#schedule()
+  }
+
+  /** Writers who wait for their acknowledgements are to be no faster; Infinity: no limit. */
+  paceWriters(bytesPerMs: number): void {
+    this.#pressure.limit(bytesPerMs)
+  }
+
+  /** Writers wait for checkpoints, or soon will. */
+  get isBehind(): boolean {
+    return this.#hurries
+  }
+
+  /** The speed at which memtables are merged. */
+  get bytesPerMs(): number {
+    return this.#pressure.bytesPerMs
+  }
+
+  /** From here on no acknowledgement is held back, and no timer begins a checkpoint. */
+  end(): void {
+    this.#ending = true
+    this.#clock.stop()
+    this.#onRoom()
   }
 
   /** Resolves when no checkpoint runs or waits, and none is tried again. */
   async idle(): Promise<void> {
     await this.#turn
     clearTimeout(this.#retry)
+    this.#clock.stop()
+  }
+
+  get #active(): number {
+    return this.#backlog[0] ?? 0
+  }
+
+  get #sealed(): number {
+    return this.#backlog[1] ?? 0
+  }
+
+  get #roomBytes(): number {
+    return this.#held ? this.#limits.maxRetainedBytes : 2 * this.#limits.checkpointBytes
+  }
+
+  get #sealBytes(): number {
+    return this.#held
+      ? Math.min(this.#limits.checkpointBytes, this.#roomBytes / 4)
+      : this.#limits.checkpointBytes
+  }
+
+  #sealNow(): void {
+    this.#clock.stop()
+    native.seal(this.#store)
+    this.#schedule()
+  }
+
+  readonly #sealOld = (): void => {
+    // A defragmentation is content with what it gets by size.
+    if (this.#held || this.#ending) return
+    try {
+      if (!native.stats(this.#store).poisoned) this.#sealNow()
+    } catch (error) {
+      this.#publishFailure(error)
+    }
+  }
+
+  #holdUntilMs(nowMs: number): number {
+    const bytes = (this.#backlog[2] ?? 0) - this.#writtenBytes
+    this.#writtenBytes += bytes
+    const backlogBytes = this.#active + this.#sealed
+    if (this.#failing || this.#ending) return 0
+    if (!this.#hurries && this.#pressure.isFelt(backlogBytes, this.#roomBytes)) this.#hurry(true)
+    return this.#pressure.holdUntilMs(bytes, backlogBytes, this.#roomBytes, nowMs)
+  }
+
+  #hurry(on: boolean): void {
+    this.#hurries = on
+    native.hurry(this.#store, on)
+  }
+
+  /** After a checkpoint. */
+  #relax(): void {
+    native.backlog(this.#store, this.#backlog)
+    const backlogBytes = this.#active + this.#sealed
+    if (this.#hurries && !this.#pressure.isFelt(backlogBytes, this.#roomBytes)) this.#hurry(false)
+    if (backlogBytes < this.#roomBytes || this.#failing) this.#onRoom()
   }
 
   #schedule(): void {
@@ -104,12 +212,13 @@ export class Checkpointer {
   /** Space may have been freed by then. */
   #retryLater(): void {
     clearTimeout(this.#retry)
+    if (this.#ending || native.stats(this.#store).poisoned) return
     this.#retry = setTimeout(() => this.#schedule(), retryMs).unref()
   }
 
   #isDue(): boolean {
-    const { sealedBytes } = native.stats(this.#store)
-    return sealedBytes > (this.#held ? this.#limits.maxRetainedBytes : 0)
+    native.backlog(this.#store, this.#backlog)
+    return this.#sealed > (this.#held ? this.#roomBytes / 2 : 0)
   }
 
   async #runScheduled(): Promise<void> {
@@ -121,12 +230,17 @@ export class Checkpointer {
   async #merge(): Promise<void> {
     const startMs = performance.now()
     try {
-      const { memtables, bytes } = await native.checkpoint(this.#store)
+      const { memtables, bytes } = await native.checkpoint(this.#store, this.#hurries)
+      this.#failing = false
       if (memtables === 0) return
       this.#completed++
       const durationMs = performance.now() - startMs
+      this.#pressure.merged(bytes, durationMs)
+      this.#relax()
       publish('hotbolt:checkpoint', { path: this.#path, memtables, bytes, durationMs })
     } catch (error) {
+      this.#failing = true
+      this.#relax()
       this.#publishFailure(error)
       throw error
     }

@@ -28,6 +28,7 @@ import { bucketOf, namesIn, rangeOfNames } from './bucket-view.ts'
 import type { BucketName, KeyFor, KeyIn, ValueIn } from './bucket-view.ts'
 import type { DefragReport, Maintainer, StoreBackupReport } from './maintainer.ts'
 import type { Range } from './range.ts'
+import { Shared } from './shared.ts'
 import { Snapshot } from './snapshot.ts'
 import { Store } from './store.ts'
 import { isThenable, Updates, type UpdateCallback } from './updates.ts'
@@ -88,6 +89,8 @@ export class Database {
   readonly #store: Store
   readonly #maintainer: Maintainer
   readonly #updates: Updates
+  /** Several calls share one run. */
+  readonly #checks: Shared<NativeCheckReport>
   #closed: Promise<void> | undefined
 
   /** @internal */
@@ -95,6 +98,7 @@ export class Database {
     this.#store = store
     this.#maintainer = maintainer
     this.#updates = new Updates(store)
+    this.#checks = new Shared(() => native.check(store.handle))
   }
 
   /** The file's real path. */
@@ -243,7 +247,7 @@ export class Database {
 
   /** Reads every page of the file and reports what is wrong with it. */
   async check(): Promise<CheckReport> {
-    const report = await this.#store.work(() => native.check(this.#store.handle))
+    const report = await this.#store.work(() => this.#checks.run())
     return { ok: report.issueCount === 0, ...report }
   }
 

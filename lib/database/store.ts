@@ -42,7 +42,7 @@ export class Store implements BucketSource {
     this.readOnly = options.readOnly
     this.#checkpointsOnFlush = options.checkpoint === 'flush'
     this.groups = groups
-    this.checkpointer = new Checkpointer(handle, this.path, options)
+    this.checkpointer = new Checkpointer(handle, this.path, options, groups.onRoom)
     groups.attach(handle, options.sync, this.checkpointer.consider)
   }
 
@@ -123,6 +123,7 @@ export class Store implements BucketSource {
    */
   async close(stopMaintenance: () => Promise<void>): Promise<void> {
     this.#closing = true
+    this.checkpointer.end()
     await stopMaintenance()
     while (this.#working.size > 0) await Promise.allSettled(this.#working)
     await this.groups.settled()

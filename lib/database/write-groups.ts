@@ -2,7 +2,8 @@
 //
 // All writes of one turn form a group and share its promise. The first of them opens the group and
 // schedules its end as a microtask, which wakes the journal. The journal reports sequence numbers
-// in order, so groups wait in a queue and are settled from its front.
+// in order, so groups wait in a queue and are settled from its front. An acknowledgement may be
+// held back (back-pressure.ts): then those behind it wait too.
 //
 // This is the hot path: nothing here allocates per write, only per group.
 
@@ -13,6 +14,9 @@ import type { SyncMode } from '../options.ts'
 
 const ignore = (): void => {}
 
+/** Shorter waits are left to add up: a timer would take longer. */
+const timerMs = 1
+
 class WriteGroup {
   readonly begunMs: number = performance.now()
   readonly promise: Promise<void>
@@ -20,6 +24,8 @@ class WriteGroup {
   reject: (error: HotboltError) => void = ignore
   /** Of the last write in it; known when the group ends. */
   seq = 0
+  /** Its acknowledgement is held back until then; Infinity: until there is room. */
+  heldUntilMs = 0
 
   constructor() {
     this.promise = new Promise((resolve, reject) => {
@@ -36,7 +42,7 @@ export class WriteGroups implements StoreEvents {
   #store: StoreHandle | undefined
   #path = ''
   #syncsAlways = true
-  #afterSubmit: () => void = ignore
+  #afterSubmit: () => number = () => 0
   #open: WriteGroup | undefined
   readonly #waiting: WriteGroup[] = []
   /** Flushes where `sync` acknowledges before the sync. */
@@ -45,9 +51,14 @@ export class WriteGroups implements StoreEvents {
   #syncedSeq = 0
   #failure: HotboltError | undefined
   #longestWaitMs = 0
+  /** Keeps the process alive: somebody may be waiting for what it holds back. */
+  #timer: NodeJS.Timeout | undefined
 
-  /** `afterSubmit` is called after each group has been handed to the journal; must not throw. */
-  attach(store: StoreHandle, sync: SyncMode, afterSubmit: () => void): void {
+  /**
+   * `afterSubmit` is called after each group has been handed to the journal, and tells until when
+   * its acknowledgement is held back; must not throw.
+   */
+  attach(store: StoreHandle, sync: SyncMode, afterSubmit: () => number): void {
     const { path, durableSeq } = native.stats(store)
     this.#store = store
     this.#path = path
@@ -70,7 +81,8 @@ export class WriteGroups implements StoreEvents {
       this.#settleOrWait(group, native.submit(this.#handle))
     } else {
       group.seq = native.forceSync(this.#handle)
-      if (group.seq <= this.#syncedSeq) group.resolve()
+      group.heldUntilMs = this.#waiting.at(-1)?.heldUntilMs ?? 0
+      if (group.seq <= this.#syncedSeq && group.heldUntilMs === 0) group.resolve()
       else this.#waitingForSync.push(group)
     }
     return group.promise
@@ -86,14 +98,21 @@ export class WriteGroups implements StoreEvents {
   readonly onDurable = (seq: number, syncedSeq: number): void => {
     this.#durableSeq = seq
     this.#syncedSeq = syncedSeq
-    this.#settle(this.#waiting, seq)
-    if (this.#waitingForSync.length > 0) this.#settle(this.#waitingForSync, syncedSeq)
+    this.#settleAll()
+  }
+
+  /** Acknowledgements that wait for room need not wait any longer. */
+  readonly onRoom = (): void => {
+    for (const group of this.#waiting) group.heldUntilMs = 0
+    for (const group of this.#waitingForSync) group.heldUntilMs = 0
+    this.#settleAll()
   }
 
   /** The groups that wait get the failure itself; whoever comes later gets ERR_POISONED. */
   readonly onFailure = (error: HotboltError): void => {
     if (this.#failure !== undefined) return
     this.#failure = error
+    clearTimeout(this.#timer)
     const groups = [...this.#waiting, ...this.#waitingForSync]
     if (this.#open !== undefined) groups.push(this.#open)
     this.#open = undefined
@@ -139,15 +158,24 @@ export class WriteGroups implements StoreEvents {
       group.reject(toHotboltError(error))
       return
     }
-    this.#afterSubmit()
+    group.heldUntilMs = this.#afterSubmit()
   }
 
-  /** Resolves the groups at the front up to `seq`. */
+  readonly #settleAll = (): void => {
+    this.#settle(this.#waiting, this.#durableSeq)
+    if (this.#waitingForSync.length > 0) this.#settle(this.#waitingForSync, this.#syncedSeq)
+  }
+
+  /** Resolves the groups at the front up to `seq`, as far as nothing holds them back. */
   #settle(groups: WriteGroup[], seq: number): void {
     const nowMs = performance.now()
     let settled = 0
     for (const group of groups) {
       if (group.seq > seq) break
+      if (group.heldUntilMs > nowMs + timerMs) {
+        this.#settleLater(group.heldUntilMs - nowMs)
+        break
+      }
       this.#longestWaitMs = Math.max(this.#longestWaitMs, nowMs - group.begunMs)
       group.resolve()
       settled++
@@ -155,9 +183,14 @@ export class WriteGroups implements StoreEvents {
     groups.splice(0, settled)
   }
 
+  #settleLater(waitMs: number): void {
+    clearTimeout(this.#timer)
+    if (waitMs !== Infinity) this.#timer = setTimeout(this.#settleAll, Math.ceil(waitMs))
+  }
+
   /** A group that wrote nothing new may be durable already. */
   #settleOrWait(group: WriteGroup, seq: number): void {
-    if (seq <= this.#durableSeq) group.resolve()
+    if (seq <= this.#durableSeq && this.#waiting.length === 0) group.resolve()
     else this.#wait(group, seq)
   }
 

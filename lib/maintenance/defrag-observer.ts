@@ -5,12 +5,12 @@ import { tell } from '../callbacks.ts'
 import { publish } from '../channels.ts'
 import type { DefragPhaseTime, DefragReport, DefragRound } from '../database/maintainer.ts'
 import type { Store } from '../database/store.ts'
-import { native, type DefragHandle, type DefragProgress as Copied } from '../native.ts'
+import { native, type DefragHandle } from '../native.ts'
 import type { DefragPhase, DefragProgress } from '../options.ts'
 
 const progressIntervalMs = 100
 
-const nothing: Copied = { bytesCopied: 0, entriesCopied: 0, bytesTotal: 0, backlogBytes: 0 }
+const nothing = { bytesCopied: 0, entriesCopied: 0, bytesTotal: 0, backlogBytes: 0 }
 
 export class DefragObserver {
   readonly rounds: DefragRound[] = []
@@ -88,9 +88,14 @@ export class DefragObserver {
   }
 
   #progress(phase: DefragPhase): void {
-    if (this.handle !== undefined) this.#copied = native.defragProgress(this.handle)
+    if (this.handle !== undefined) this.#copied = copiedBy(this.handle)
     const { round } = this
     const elapsedMs = performance.now() - this.#startMs
     tell(this.#onProgress, { phase, ...this.#copied, round, elapsedMs }, this.#onError)
   }
+}
+
+function copiedBy(handle: DefragHandle): typeof nothing {
+  const { spareBytes: _, ...copied } = native.defragProgress(handle)
+  return copied
 }

@@ -3,12 +3,17 @@
 // What must not meet a checkpoint, which moves memtables into the old file, runs inside the
 // checkpointer's exclusive(): pinning, each round of catching up, and everything from the end of
 // the last round until the new file is the store's base.
+//
+// It always ends. While it catches up, writers are held to half the speed of its rounds, so that
+// each is at most half of the one before. While it copies, the journal grows: as soon as the disk
+// has less to spare than the journal has taken, writers are held to what it can take until the
+// copy is done; when that does not help, ERR_NO_SPACE ends the defragmentation.
 
 import type { Thrown } from '../callbacks.ts'
 import { HotboltError, toHotboltError } from '../errors.ts'
-import type { DefragReport } from '../database/maintainer.ts'
+import type { DefragReport, DefragRound } from '../database/maintainer.ts'
 import type { Store } from '../database/store.ts'
-import { native, type DefragHandle } from '../native.ts'
+import { native, type DefragHandle, type DefragStep } from '../native.ts'
 import type { PausePoint, ResolvedDefragOptions } from '../options.ts'
 import { DefragObserver } from './defrag-observer.ts'
 import { isAbortable, transition, type DefragEvent, type DefragPhase } from './phase.ts'
@@ -16,8 +21,12 @@ import { isAbortable, transition, type DefragEvent, type DefragPhase } from './p
 /** Catching up has converged when a round was as small or as short as this. */
 const roundBytesEnough = 1 << 20
 const roundMsEnough = 50
-/** Or it will not: what is left stays in memtables above the new file. */
-const roundsMax = 32
+/** Or it will not, because nobody awaits: what is left stays in memtables above the new file. */
+const roundsMax = 16
+/** Of writers while it catches up, in speeds of a round. */
+const writersShare = 0.5
+/** How often it looks at the space for the journal. */
+const lookMs = 100
 
 export class Defragmenter {
   readonly #store: Store
@@ -102,15 +111,33 @@ export class Defragmenter {
       throw error
     })
     // Both, whatever happens: no verb may run any more when the defragmentation is aborted.
-    await bothSettled(copied, paused)
+    const stopWatching = this.#watchSpace(handle)
+    await bothSettled(copied, paused).finally(stopWatching)
     await this.#pause('after-copy')
+  }
+
+  /** The timer must not keep the process alive. */
+  #watchSpace(handle: DefragHandle): () => void {
+    const startMs = performance.now()
+    const { checkpointer } = this.#store
+    const look = (): void => {
+      const { bytesCopied, bytesTotal, spareBytes } = native.defragProgress(handle)
+      const { journalBytes } = native.stats(this.#store.handle)
+      const isShort = spareBytes < journalBytes && bytesCopied > 0
+      const restMs = (performance.now() - startMs) * (bytesTotal / Math.max(bytesCopied, 1) - 1)
+      checkpointer.paceWriters(isShort ? spareBytes / Math.max(restMs, lookMs) : Infinity)
+    }
+    const timer = setInterval(look, lookMs).unref()
+    return () => clearInterval(timer)
   }
 
   async #catchUp(handle: DefragHandle): Promise<void> {
     this.#enter('copied')
+    this.#store.checkpointer.paceWriters(this.#store.checkpointer.bytesPerMs * writersShare)
     for (;;) {
       await this.#pause('round')
-      const round = await this.#store.checkpointer.exclusive(() => this.#replay(handle))
+      const { checkpointer } = this.#store
+      const round = await this.#replay(handle, (step) => checkpointer.exclusive(step))
       if (round.bytes < roundBytesEnough || round.durationMs < roundMsEnough) return
       if (this.#observer.rounds.length === roundsMax) break
     }
@@ -118,22 +145,46 @@ export class Defragmenter {
     this.#observer.warnings.push(`${message}: the rest is merged into the new file by checkpoints`)
   }
 
-  async #replay(handle: DefragHandle): Promise<{ bytes: number; durationMs: number }> {
-    this.#throwIfCancelled()
+  /** One round, each of its steps in its `turn`. */
+  async #replay(
+    handle: DefragHandle,
+    turn: (step: () => Promise<DefragStep>) => Promise<DefragStep>,
+  ): Promise<DefragRound> {
     this.#observer.round++
-    this.#checkpointsSeen = this.#store.checkpointer.completed
     const startMs = performance.now()
-    const { bytes, entries } = await this.#observer.timed(() => native.defragCatchUp(handle))
+    let bytes = 0
+    let entries = 0
+    for (let complete = false; !complete;) {
+      const step = await turn(() => this.#step(handle))
+      bytes += step.bytes
+      entries += step.entries
+      complete = step.complete
+    }
     const round = { bytes, entries, durationMs: performance.now() - startMs }
     this.#observer.rounds.push(round)
     return round
+  }
+
+  async #step(handle: DefragHandle): Promise<DefragStep> {
+    this.#throwIfCancelled()
+    const { checkpointer } = this.#store
+    this.#checkpointsSeen = checkpointer.completed
+    const startMs = performance.now()
+    // Writers wait for the rounds after the first, and for a checkpoint that waits for this.
+    const isUrgent = checkpointer.isBehind || this.#observer.rounds.length > 0
+    const step = await this.#observer.timed(() => native.defragCatchUp(handle, isUrgent))
+    const durationMs = Math.max(performance.now() - startMs, 1)
+    checkpointer.paceWriters((step.bytes / durationMs) * writersShare)
+    return step
   }
 
   async #switch(handle: DefragHandle): Promise<void> {
     const { checkpointer } = this.#store
     await checkpointer.exclusive(async () => {
       // A checkpoint since the last round has moved memtables where the new file cannot see them.
-      if (checkpointer.completed !== this.#checkpointsSeen) await this.#replay(handle)
+      if (checkpointer.completed !== this.#checkpointsSeen) {
+        await this.#replay(handle, (step) => step())
+      }
       this.#enter('caught-up')
       await this.#pause('before-publish')
       await native.defragPublish(handle)

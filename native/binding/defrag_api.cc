@@ -61,22 +61,25 @@ napi_value defrag_progress(napi_env env, napi_callback_info info) {
         .number("entriesCopied", double(box.defrag->progress().entries))
         .number("bytesTotal", double(box.defrag->total_bytes()))
         .number("backlogBytes", double(box.defrag->backlog_bytes()))
+        .number("spareBytes", double(box.defrag->spare_bytes()))
         .object();
   });
 }
 
 napi_value defrag_catch_up(napi_env env, napi_callback_info info) {
   return guard(env, [&] {
-    auto [handle] = get_arguments<1>(env, info);
+    auto [handle, urgent] = get_arguments<2>(env, info);
     auto& box = get_handle<DefragHandle>(env, handle);
     auto defrag = box.defrag;
+    Worker& worker = get_bool(env, urgent) ? box.store->urgent() : box.store->copier();
     box.store->require_writable();
     auto round = std::make_shared<CatchUp>(defrag->begin_catch_up());
     auto work = [=] { defrag->run_catch_up(*round); };
-    return run_task(env, box.store->copier(), work, [=](napi_env) {
+    return run_task(env, worker, work, [=](napi_env) {
       return ObjectBuilder(env)
           .number("bytes", double(round->bytes))
           .number("entries", double(round->transactions))
+          .boolean("complete", round->is_complete)
           .object();
     });
   });

@@ -1,4 +1,6 @@
 // Verbs of a store's life: open, close, checkpoints, statistics, check.
+#include <cstring>
+
 #include "binding/handle.h"
 #include "binding/promise_task.h"
 #include "binding/verbs.h"
@@ -120,7 +122,7 @@ napi_value close(napi_env env, napi_callback_info info) {
         *failure = current_error();
       }
     };
-    return run_task(env, store->worker(), work, [=, &state](napi_env) {
+    return run_task(env, store->urgent(), work, [=, &state](napi_env) {
       listener->release();
       store->halt();  // its threads are idle: they end now, not when the handle is collected
       state.remove_store(store);
@@ -152,12 +154,36 @@ napi_value force_sync(napi_env env, napi_callback_info info) {
   });
 }
 
-napi_value memtable_bytes(napi_env env, napi_callback_info info) {
+// Once per group: numbers in an array that is there already.
+napi_value backlog(napi_env env, napi_callback_info info) {
   return guard(env, [&] {
-    auto [handle] = get_arguments<1>(env, info);
+    auto [handle, figures] = get_arguments<2>(env, info);
     auto& store = *get_handle<StoreHandle>(env, handle).store;
     store.require_open();
-    return make_number(env, double(store.active_bytes()));
+    constexpr size_t kFigures = 3;
+    napi_typedarray_type type;
+    size_t count = 0;
+    void* data = nullptr;
+    const bool is_array =
+        napi_get_typedarray_info(env, figures, &type, &count, &data, nullptr, nullptr) == napi_ok;
+    if (!is_array || type != napi_float64_array || count < kFigures) {
+      throw_argument("a Float64Array of 3 elements");
+    }
+    const Backlog backlog = store.backlog();
+    const double values[kFigures] = {double(backlog.active_bytes), double(backlog.sealed_bytes),
+                                     double(backlog.written_bytes)};
+    std::memcpy(data, values, sizeof values);
+    return make_undefined(env);
+  });
+}
+
+napi_value hurry(napi_env env, napi_callback_info info) {
+  return guard(env, [&] {
+    auto [handle, on] = get_arguments<2>(env, info);
+    auto& store = *get_handle<StoreHandle>(env, handle).store;
+    store.require_open();
+    store.hurry(get_bool(env, on));
+    return make_undefined(env);
   });
 }
 
@@ -170,14 +196,15 @@ napi_value seal(napi_env env, napi_callback_info info) {
 
 napi_value checkpoint(napi_env env, napi_callback_info info) {
   return guard(env, [&] {
-    auto [handle] = get_arguments<1>(env, info);
+    auto [handle, urgent] = get_arguments<2>(env, info);
     auto store = get_handle<StoreHandle>(env, handle).store;
+    Worker& worker = get_bool(env, urgent) ? store->urgent() : store->worker();
     store->require_writable();
     std::shared_ptr<Checkpoint> checkpoint = store->begin_checkpoint();
     auto work = [=] {
       if (checkpoint != nullptr) store->run_checkpoint(*checkpoint);
     };
-    return run_task(env, store->worker(), work, [=](napi_env) {
+    return run_task(env, worker, work, [=](napi_env) {
       ObjectBuilder result(env);
       result.number("memtables", checkpoint ? double(checkpoint->memtables.size()) : 0);
       result.number("bytes", checkpoint ? double(checkpoint->bytes) : 0);
@@ -198,8 +225,7 @@ struct PinnedBase {
   std::shared_ptr<const ReadTx> base;
 };
 
-// On the checkpoints' worker, so that none commits meanwhile and the freelist is the one of the
-// state that is audited.
+// On a thread of its own, so that no checkpoint waits for it.
 napi_value check(napi_env env, napi_callback_info info) {
   return guard(env, [&] {
     auto [handle] = get_arguments<1>(env, info);
@@ -210,7 +236,7 @@ napi_value check(napi_env env, napi_callback_info info) {
     // it.
     auto pinned = std::make_shared<PinnedBase>(store);
     auto work = [=] { *report = store->run_check(*pinned->base->file()); };
-    return run_task(env, store->worker(), work,
+    return run_task(env, store->checker(), work,
                     [=](napi_env) { return report_object(env, *report); });
   });
 }

@@ -11,6 +11,12 @@ namespace {
 // Kept free besides the estimate of the copy, so that the journal and other files on the disk can
 // go on growing.
 constexpr uint64_t kReserveBytes = 16 << 20;
+// With less the defragmentation ends, so that it is not the journal that finds no space.
+constexpr uint64_t kSpaceLeastBytes = kReserveBytes / 2;
+// How often it looks.
+constexpr uint64_t kLookUs = 50'000;
+// The journal is allowed for up to this many checkpoints' bytes before the copy begins.
+constexpr uint64_t kJournalCheckpoints = 4;
 
 constexpr uint64_t kPollUs = 200;
 
@@ -19,22 +25,46 @@ constexpr uint64_t kPollUs = 200;
 Defrag::Defrag(std::shared_ptr<Store> store, DefragOptions options)
     : store_(std::move(store)),
       options_(options),
-      pacer_(store_->files_, store_->latency_, options.bytes_per_second) {}
+      copy_pacer_(store_->files_, store_->latency_, options.bytes_per_second),
+      replay_pacer_(store_->files_, store_->latency_, 0) {
+  for (Pacer* pacer : {&copy_pacer_, &replay_pacer_}) pacer->watch([this] { watch_space(); });
+}
 
 Defrag::~Defrag() = default;
 
 void Defrag::require_space() {
   std::shared_ptr<PageFile> file = store_->file_;
+  {
+    std::lock_guard lock(store_->merge_mutex_);
+    if (!file->freelist_loaded()) file->load_freelist();
+  }
   Meta meta = file->meta();
-  if (!file->freelist_loaded()) file->load_freelist();
   uint64_t unused = file->free_pages() + file->pending_pages();
   total_bytes_ = (meta.high_water - std::min(meta.high_water, unused)) * meta.page_size;
-  uint64_t needed = total_bytes_ + total_bytes_ / 10 + kReserveBytes;
+  const uint64_t journal =
+      std::min(total_bytes_, kJournalCheckpoints * store_->options_.checkpoint_bytes);
+  uint64_t needed = total_bytes_ + total_bytes_ / 10 + journal + kReserveBytes;
   uint64_t available = store_->files_.free_space_bytes(directory_of(store_->path_));
   if (available >= needed) return;
   throw Error(ErrorCode::ERR_NO_SPACE, "a defragmentation needs about " + std::to_string(needed) +
                                            " bytes beside " + store_->path_ + ", " +
                                            std::to_string(available) + " are available")
+      .with_path(store_->path_);
+}
+
+// The journal is kept from the pinned state on, and nothing but space bounds it. Writers are slowed
+// down before (see spare_bytes()); in the end it is the defragmentation that gives way.
+void Defrag::watch_space() {
+  const uint64_t now_us = store_->files_.now_us();
+  if (looked_us_ != 0 && now_us - looked_us_ < kLookUs) return;
+  looked_us_ = now_us;
+  const uint64_t available = store_->files_.free_space_bytes(directory_of(store_->path_));
+  const uint64_t copied = std::min<uint64_t>(progress_.bytes, total_bytes_);
+  const uint64_t needed = total_bytes_ - copied + kReserveBytes;
+  spare_bytes_ = available - std::min(available, needed);
+  if (available >= kSpaceLeastBytes) return;
+  throw Error(ErrorCode::ERR_NO_SPACE,
+              "the disk is nearly full, and the defragmentation keeps the journal: it gave way")
       .with_path(store_->path_);
 }
 
@@ -49,6 +79,8 @@ void Defrag::pin() {
   HOTBOLT_ASSERT(store_->defrag_ == nullptr && target_ != nullptr && !published_);
   pinned_ = store_->view_->base;
   covered_ = store_->covered_seq();
+  pinned_seq_ = store_->last_seq_;
+  pinned_written_bytes_ = store_->written_bytes_;
   store_->recycle_limit_ = covered_.load();
   store_->defrag_ = shared_from_this();
   store_->update_backlog();
@@ -57,30 +89,44 @@ void Defrag::pin() {
 void Defrag::copy() {
   HOTBOLT_ASSERT(pinned_ != nullptr && target_ != nullptr);
   bulk_copy(*pinned_, target_, {.database_id = store_->database_id_, .journal_seq = covered_},
-            options_.fill, pacer_, progress_);
+            options_.fill, copy_pacer_, progress_);
   pinned_.reset();
 }
 
 uint64_t Defrag::backlog_bytes() const {
   uint64_t bytes = 0;
   for (const auto& memtable : store_->view_->layers) {
-    if (!memtable->sealed() || memtable->last_seq() > covered_) bytes += memtable->bytes();
+    if (!memtable->sealed() || memtable->last_seq() > covered_) bytes += memtable->weight();
   }
   return bytes;
 }
 
+// Each step rewrites the pages that it touches, so that small ones would rewrite the file again and
+// again; but during a large one more is written than may be kept.
+Seq Defrag::step_seqs() const {
+  const uint64_t step_bytes =
+      std::min(store_->options_.checkpoint_bytes, store_->options_.retained_bytes_max / 2);
+  const Seq seqs = store_->last_seq_ - pinned_seq_;
+  const uint64_t bytes = store_->written_bytes_ - pinned_written_bytes_;
+  return seqs == 0 ? 1 : std::max<Seq>(1, step_bytes / std::max<uint64_t>(1, bytes / seqs));
+}
+
 CatchUp Defrag::begin_catch_up() {
   HOTBOLT_ASSERT(store_->defrag_.get() == this && target_ != nullptr && !published_);
+  CatchUp round;
+  const Seq merged = store_->covered_seq();
+  if (merged > covered_) round.journal_until = std::min(merged, covered_ + step_seqs());
+  round.covered = std::max(covered_.load(), round.journal_until);
+  round.is_complete = round.covered >= merged;
+  store_->submit();
+  if (!round.is_complete) return round;
   store_->seal();
   store_->submit();
-  CatchUp round;
-  round.covered = std::max(covered_.load(), store_->covered_seq());
-  if (store_->covered_seq() > covered_) round.journal_until = store_->covered_seq();
   for (size_t i = 1; i < store_->view_->layers.size(); i++) {
     const auto& memtable = store_->view_->layers[i];
     if (memtable->last_seq() <= round.covered) continue;
     round.memtables.push_back(memtable);
-    round.bytes += memtable->bytes();
+    round.bytes += memtable->weight();
   }
   if (!round.memtables.empty()) round.covered = round.memtables.front()->last_seq();
   return round;
@@ -90,14 +136,14 @@ void Defrag::run_catch_up(CatchUp& round) {
   if (round.journal_until != 0) {
     // Checkpoints may be ahead of the journal's syncs; what is read back must be written.
     while (store_->journal_->durable_seq() < round.journal_until) {
-      pacer_.throw_if_cancelled();
+      replay_pacer_.throw_if_cancelled();
       if (store_->poisoned()) throw Error(ErrorCode::ERR_POISONED);
       store_->files_.sleep_us(kPollUs);
     }
     JournalDirectory journal = list_journal(store_->files_, store_->path_);
     ReplayResult result = replay_into_file(
         store_->files_, journal.segments, covered_, round.journal_until, target_,
-        store_->database_id_, options_.fill, store_->options_.checkpoint_bytes, pacer_);
+        store_->database_id_, options_.fill, store_->options_.checkpoint_bytes, replay_pacer_);
     round.bytes += result.bytes;
     round.transactions += result.transactions;
     covered_ = result.last_seq;
@@ -107,16 +153,23 @@ void Defrag::run_catch_up(CatchUp& round) {
     std::vector<const Memtable*> pointers;
     for (const auto& memtable : round.memtables) pointers.push_back(memtable.get());
     round.transactions += round.covered - covered_;
-    WriteTx tx(target_, pacer_, {.fill = options_.fill});
+    WriteTx tx(target_, replay_pacer_, {.fill = options_.fill});
     tx.apply(pointers);
     tx.commit({.database_id = store_->database_id_, .journal_seq = round.covered});
   }
   covered_ = round.covered;
+  store_->recycle_limit_ = covered_.load();
+  replay_pacer_.hurry(true);  // the first round alone has time
+}
+
+void Defrag::cancel() noexcept {
+  copy_pacer_.cancel();
+  replay_pacer_.cancel();
 }
 
 void Defrag::publish() {
   HOTBOLT_ASSERT(target_ != nullptr && !published_);
-  pacer_.throw_if_cancelled();
+  replay_pacer_.throw_if_cancelled();
   if (store_->poisoned()) throw Error(ErrorCode::ERR_POISONED);
   target_->trim();
   store_->files_.rename(temp_path_, store_->path_);

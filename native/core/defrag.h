@@ -33,7 +33,9 @@ struct CatchUp {
   std::vector<std::shared_ptr<const Memtable>> memtables;  // newest first
   Seq journal_until = 0;  // replay the journal up to here first; 0: nothing
   Seq covered = 0;        // what the new file holds afterwards
-  uint64_t bytes = 0;     // result: replayed
+  // Otherwise more of the journal follows: steps are short, so that a checkpoint may come between.
+  bool is_complete = true;
+  uint64_t bytes = 0;  // result: replayed
   uint64_t transactions = 0;
 };
 
@@ -42,35 +44,45 @@ class Defrag : public std::enable_shared_from_this<Defrag> {
   Defrag(std::shared_ptr<Store> store, DefragOptions options);
   ~Defrag();
 
-  void prepare();                              // copier
-  void pin();                                  // owner
-  void copy();                                 // copier
-  CatchUp begin_catch_up();                    // owner
-  void run_catch_up(CatchUp& round);           // copier
-  void publish();                              // copier
-  void install();                              // owner
-  void clean();                                // copier
-  void cancel() noexcept { pacer_.cancel(); }  // any thread
-  void abort() noexcept;                       // copier: removes the temporary file if it can
+  void prepare();                     // copier
+  void pin();                         // owner
+  void copy();                        // copier
+  CatchUp begin_catch_up();           // owner
+  void run_catch_up(CatchUp& round);  // copier
+  void publish();                     // copier
+  void install();                     // owner
+  void clean();                       // copier
+  void cancel() noexcept;             // any thread
+  void abort() noexcept;              // copier: removes the temporary file if it can
   void release();  // owner, after abort(): the kept memtables go back to checkpoints
 
   // owner
   const CopyProgress& progress() const { return progress_; }
   uint64_t total_bytes() const { return total_bytes_; }
   uint64_t backlog_bytes() const;
+  // By how much the journal may grow while the copy goes on; kSpareUnknown before the first look.
+  uint64_t spare_bytes() const { return spare_bytes_; }
+  static constexpr uint64_t kSpareUnknown = ~uint64_t{0};
 
  private:
   void require_space();
+  void watch_space();
+  Seq step_seqs() const;
   void install_target();
   const std::shared_ptr<Store> store_;
   const DefragOptions options_;
-  Pacer pacer_;
+  Pacer copy_pacer_;    // keeps to bytes_per_second
+  Pacer replay_pacer_;  // writers wait for it in the end
   CopyProgress progress_;
   std::string temp_path_;
   std::shared_ptr<PageFile> target_;
   std::shared_ptr<const ReadTx> pinned_;
   std::atomic<Seq> covered_{0};  // by the target
   uint64_t total_bytes_ = 0;
+  uint64_t looked_us_ = 0;  // copier
+  Seq pinned_seq_ = 0;      // owner, like the next: when it was pinned
+  uint64_t pinned_written_bytes_ = 0;
+  std::atomic<uint64_t> spare_bytes_{kSpareUnknown};
   bool published_ = false;
 };
 

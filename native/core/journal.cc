@@ -373,11 +373,6 @@ void Journal::prepare_if_wanted() {
 }
 
 void Journal::acknowledge(Seq last) {
-  const uint64_t hold_back_us = listener_.hold_back_us();
-  if (hold_back_us > 0) {
-    std::unique_lock lock(mutex_);
-    wake_.wait_for(lock, std::chrono::microseconds(hold_back_us), [this] { return stopping_; });
-  }
   durable_seq_ = last;
   listener_.on_durable(last);
 }

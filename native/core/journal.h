@@ -26,7 +26,7 @@
 //   3. one write per segment it goes to, mostly one; a new segment's header is part of its first
 //      write
 //   4. sync every segment written since the last sync; SyncMode says when, a forced group always
-//   5. hold back, then on_durable()
+//   5. on_durable()
 //
 // A failed write or sync is final: the listener gets the error once, nothing is appended any more.
 #pragma once
@@ -74,8 +74,6 @@ class JournalListener {
   // maybe with the same `seq` again: then Journal::synced_seq() has reached it.
   virtual void on_durable(Seq seq) noexcept = 0;
   virtual void on_failure(const Error& error) noexcept = 0;  // once
-  // How long an acknowledgement is to be held back now (back-pressure), in microseconds.
-  virtual uint64_t hold_back_us() noexcept { return 0; }
 };
 
 // Sync latency, shared with whoever moves bytes in the background (pacer.h). Lock-free.

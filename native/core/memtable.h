@@ -15,6 +15,7 @@
 // last reference on a worker, not on the JS thread.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -172,6 +173,13 @@ class Memtable {
   // In use, all of it: the arena's bytes, and those of shared values.
   size_t bytes() const noexcept { return arena_.bytes() + shared_bytes_; }
   bool empty() const noexcept { return !written_; }  // nothing was ever written
+  // Bytes of its transactions in the journal, told by whoever appends them: more than bytes() where
+  // keys were overwritten in place.
+  void note_journaled(uint64_t bytes) noexcept { journal_bytes_ += bytes; }
+  uint64_t journal_bytes() const noexcept { return journal_bytes_; }
+  // What it takes of memory or of the journal, whichever is more: by this it is sealed, and by this
+  // acknowledgements are held back.
+  uint64_t weight() const noexcept { return std::max<uint64_t>(bytes(), journal_bytes_); }
   // Whether a reader at `seq` may see something of it.
   bool holds_any(Seq seq) const noexcept { return written_ && first_seq_ <= seq; }
   // A bucket inside a bucket was touched or created here.
@@ -199,6 +207,7 @@ class Memtable {
   Seq first_seq_ = 0;
   Seq newest_seq_ = 0;  // of the newest write
   Seq last_seq_ = 0;
+  uint64_t journal_bytes_ = 0;
   bool written_ = false;
   bool sealed_ = false;
   bool has_nested_buckets_ = false;

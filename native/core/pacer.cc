@@ -25,6 +25,7 @@ void Pacer::throw_if_cancelled() const {
 
 void Pacer::moved(uint64_t bytes) {
   throw_if_cancelled();
+  if (watcher_) watcher_();
   keep_to_rate(bytes);
   yield_to_syncs();
 }
@@ -47,7 +48,7 @@ void Pacer::yield_to_syncs() {
     const uint64_t count = latency_->count;
     const uint64_t idle_us = latency_->idle_us;
     const bool is_slow = idle_us > 0 && latency_->recent_us > kLatencyMultiple * idle_us;
-    if (count == seen_count_ || !is_slow) return;
+    if (count == seen_count_ || !is_slow || in_hurry_) return;
     seen_count_ = count;
     sleep(kLatencyNapUs);
   }

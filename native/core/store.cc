@@ -13,6 +13,18 @@ namespace {
 
 constexpr uint32_t kDefaultPageSize = 4096;
 
+// At most this much of a checkpoint's bytes is in a segment that is covered only in part, as much
+// in the rest of the newest one, and twice as much prepared.
+constexpr uint64_t kSegmentsPerCheckpoint = 4;
+constexpr uint64_t kSegmentBytesLeast = 8 << 20;
+
+StoreOptions with_segments(StoreOptions options) {
+  const uint64_t wanted =
+      std::max(options.checkpoint_bytes / kSegmentsPerCheckpoint, kSegmentBytesLeast);
+  options.journal.segment_bytes_max = std::min(options.journal.segment_bytes_max, wanted);
+  return options;
+}
+
 }  // namespace
 
 // --- Store: life ---
@@ -21,7 +33,7 @@ Store::Store(FileSystem& files, std::string path, StoreOptions options,
              std::shared_ptr<StoreListener> listener)
     : files_(files),
       path_(std::move(path)),
-      options_(std::move(options)),
+      options_(with_segments(std::move(options))),
       listener_(std::move(listener)),
       id_(new_reader_id()),
       pacer_(files, latency_, 0),
@@ -73,11 +85,19 @@ void Store::halt() noexcept {
   pacer_.cancel();
   if (defrag_ != nullptr) defrag_->cancel();
   for (StoreClient* client : clients_) client->halt();
-  copier_.stop();
-  worker_.stop();
+  stop_workers();
+  urgent_.stop();
   if (journal_ != nullptr) journal_->stop();
   // They hold each other.
   const std::shared_ptr<Defrag> defrag = std::move(defrag_);
+}
+
+// All but the one that closes. The reclaimer gets what the others leave.
+void Store::stop_workers() noexcept {
+  copier_.stop();
+  checker_.stop();
+  worker_.stop();
+  reclaimer_.stop();
 }
 
 void Store::begin_close() {
@@ -139,7 +159,8 @@ void Store::release_file() noexcept {
 
 void Store::run_close() {
   retire_pacer_.cancel();
-  copier_.stop();
+  pacer_.hurry(true);
+  stop_workers();
   try {
     if (journal_ != nullptr) {
       journal_->stop();
@@ -258,6 +279,9 @@ Seq Store::commit_body(const OpWriter& ops) {
   const Seq seq = journal_->append(ops.body(), ops.grows() ? Growth::kGrows : Growth::kShrinks);
   HOTBOLT_ASSERT(seq == last_seq_ + 1);
   last_seq_ = seq;
+  const uint64_t bytes = frame_size(ops.body().size());
+  written_bytes_ += bytes;
+  active_->note_journaled(bytes);
   return seq;
 }
 
@@ -384,10 +408,14 @@ Seq Store::force_sync() {
 // --- Store: the rest ---
 
 CheckReport Store::run_check(PageFile& file) {
-  auto base = file.begin_read();
-  std::vector<uint64_t> free_ids;
-  if (file.freelist_loaded()) free_ids = file.freelist().all_ids();
-  CheckReport report = check(*base, file.freelist_loaded() ? &free_ids : nullptr);
+  std::shared_ptr<const ReadTx> base;
+  std::optional<std::vector<uint64_t>> free_ids;
+  {
+    std::lock_guard lock(merge_mutex_);
+    base = file.begin_read();
+    if (file.freelist_loaded()) free_ids = file.freelist().all_ids();
+  }
+  CheckReport report = check(*base, free_ids ? &*free_ids : nullptr);
   base->require_intact();
   return report;
 }
@@ -416,14 +444,6 @@ void Store::on_durable(Seq seq) noexcept { listener_->on_durable(seq, journal_->
 void Store::on_failure(const Error& error) noexcept {
   poison(error);
   listener_->on_failure(error);
-}
-
-// Back-pressure: nothing below two memtables' worth of backlog, then small steps that grow with its
-// square, 20 ms at most.
-uint64_t Store::hold_back_us() noexcept {
-  double memtables = double(backlog_bytes_) / double(options_.checkpoint_bytes) - 2;
-  if (memtables <= 0) return 0;
-  return static_cast<uint64_t>(std::min(20'000.0, 500 * memtables * memtables));
 }
 
 StoreStats Store::stats() const {

@@ -10,7 +10,7 @@
 // touches files is split into begin (owner) / run (worker) / finish (owner); between them the owner
 // goes on reading and writing. Nothing waits for a lock.
 //
-// What is costly to destroy (memtables, mappings) is handed to the worker: see discard().
+// What is costly to destroy (memtables, mappings) is handed to the reclaimer: see discard().
 #pragma once
 
 #include <atomic>
@@ -69,6 +69,13 @@ struct Checkpoint {
   Seq covered = 0;
   uint64_t bytes = 0;
   std::shared_ptr<const ReadTx> result;
+};
+
+// How much waits for a checkpoint, in weights of memtables (memtable.h).
+struct Backlog {
+  uint64_t active_bytes = 0;
+  uint64_t sealed_bytes = 0;
+  uint64_t written_bytes = 0;  // to the journal since the store was opened
 };
 
 struct StoreStats {
@@ -136,7 +143,7 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   }
 
   // --- owner: memtables ---
-  uint64_t active_bytes() const { return active_->bytes(); }
+  Backlog backlog() const { return {active_->weight(), sealed_weight_, written_bytes_}; }
   bool seal();
   std::unique_ptr<Checkpoint> begin_checkpoint();  // nullptr: nothing is sealed
   void finish_checkpoint(Checkpoint& checkpoint);
@@ -148,9 +155,11 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   // the environment.
   void halt() noexcept;
 
-  // --- worker ---
+  // --- worker, or the urgent one ---
   void run_checkpoint(Checkpoint& checkpoint);
+  // --- checker ---
   CheckReport run_check(PageFile& file);  // Requires: a reader that was opened on it is held
+  // --- urgent ---
   // Checkpoints, removes the journal, releases the file. Throws after releasing it: ERR_POISONED if
   // the store was poisoned; ERR_NO_SPACE if the page file could not take everything: then the
   // journal stays beside it and nothing is lost.
@@ -162,10 +171,15 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   // --- any thread ---
   bool poisoned() const noexcept { return poisoned_; }
   void poison(const Error& cause) noexcept;
-  // Destroys it on the worker, and empties old files that no reader needs any more.
+  // Destroys it on the reclaimer, and empties old files that no reader needs any more.
   void discard(std::shared_ptr<const void> garbage) noexcept;
-  Worker& worker() { return worker_; }  // checkpoints, recycling, retiring
-  Worker& copier() { return copier_; }  // defragmentation
+  // While acknowledgements wait for checkpoints, these do not wait for syncs.
+  void hurry(bool on) noexcept { pacer_.hurry(on); }
+  Worker& worker() { return worker_; }    // checkpoints, recycling
+  Worker& urgent() { return urgent_; }    // those that others wait for; close
+  Worker& checker() { return checker_; }  // check
+  Worker& copier() { return copier_; }    // defragmentation
+  Worker& reclaimer() { return reclaimer_; }
   FileSystem& files() { return files_; }
   const std::string& path() const { return path_; }
   const StoreOptions& options() const { return options_; }
@@ -182,12 +196,13 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
 
   void on_durable(Seq seq) noexcept override;
   void on_failure(const Error& error) noexcept override;
-  uint64_t hold_back_us() noexcept override;
 
   bool has_table(const BucketRef& ref) const;
   void require_path(const BucketRef& ref) const;
   BucketTable& table_for(BucketRef& ref, Seq seq);
   bool seal_active();
+  void stop_workers() noexcept;
+  Meta merge(Checkpoint& checkpoint);
   void require_accepting(Growth growth = Growth::kGrows);  // require_writable(), and ERR_NO_SPACE
   void require_sound() const;                              // throws ERR_POISONED
   void checkpoint_all();
@@ -224,6 +239,8 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   std::shared_ptr<const View> view_;
   uint64_t structure_version_ = 1;
   Seq last_seq_ = 0;
+  uint64_t written_bytes_ = 0;  // to the journal
+  uint64_t sealed_weight_ = 0;
   std::map<Seq, size_t> pins_;               // sequence numbers that snapshots read at
   std::unordered_set<Snapshot*> snapshots_;  // open ones
   std::unordered_set<Update*> updates_;      // open ones
@@ -242,16 +259,21 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   // shared
   std::atomic<bool> poisoned_{false};
   std::atomic<bool> checkpoint_failed_{false};  // the newest one found no space
-  std::atomic<uint64_t> backlog_bytes_{
-      0};  // sealed and not in the page file, unless kept for a defragmentation
+  // Weight of what is sealed and not in the page file, unless kept for a defragmentation.
+  std::atomic<uint64_t> backlog_bytes_{0};
   std::atomic<Seq> recycle_limit_{kSeqMax};  // a defragmentation still needs what is newer
   mutable std::mutex mutex_;                 // guards the two below
   std::optional<Error> cause_;               // of the poisoning
   std::vector<std::shared_ptr<PageFile>> old_files_;
+  // While the page file's state and its freelist change, or are looked at together.
+  std::mutex merge_mutex_;
 
   Pacer pacer_;         // of checkpoints
   Pacer retire_pacer_;  // of the emptying of old files; cancelled by a close
+  Worker reclaimer_;
+  Worker checker_{Priority::kBackground};
   Worker worker_{Priority::kBackground};
+  Worker urgent_;
   Worker copier_{Priority::kBackground};
 };
 

@@ -41,7 +41,8 @@ bool Store::seal() {
 }
 
 bool Store::seal_active() {
-  if (active_->empty()) return false;
+  // A transaction that changes nothing is in the journal all the same.
+  if (active_->empty() && active_->journal_bytes() == 0) return false;
   const std::shared_ptr<Memtable> sealed = active_;
   install_over(std::make_shared<Memtable>(), view_->layers, view_->base);
   sealed->seal(last_seq_);
@@ -67,10 +68,10 @@ std::shared_ptr<const View> Store::settled_state(const Snapshot& snapshot) {
 }
 
 void Store::update_backlog() {
-  uint64_t bytes = 0;
-  for (size_t i = 1; i < view_->layers.size(); i++) bytes += view_->layers[i]->bytes();
-  if (defrag_ != nullptr) bytes -= std::min(bytes, options_.retained_bytes_max);
-  backlog_bytes_ = bytes;
+  sealed_weight_ = 0;
+  for (size_t i = 1; i < view_->layers.size(); i++) sealed_weight_ += view_->layers[i]->weight();
+  const uint64_t kept = defrag_ == nullptr ? 0 : options_.retained_bytes_max;
+  backlog_bytes_ = sealed_weight_ - std::min(sealed_weight_, kept);
 }
 
 std::unique_ptr<Checkpoint> Store::begin_checkpoint() {
@@ -80,20 +81,25 @@ std::unique_ptr<Checkpoint> Store::begin_checkpoint() {
   checkpoint->memtables.assign(view_->layers.begin() + 1, view_->layers.end());
   checkpoint->file = file_;
   checkpoint->covered = checkpoint->memtables.front()->last_seq();
-  for (const auto& memtable : checkpoint->memtables) checkpoint->bytes += memtable->bytes();
+  for (const auto& memtable : checkpoint->memtables) checkpoint->bytes += memtable->weight();
   return checkpoint;
+}
+
+Meta Store::merge(Checkpoint& checkpoint) {
+  std::vector<const Memtable*> pointers;
+  for (const auto& memtable : checkpoint.memtables) pointers.push_back(memtable.get());
+  std::lock_guard lock(merge_mutex_);
+  WriteTx tx(checkpoint.file, pacer_, {});
+  tx.apply(pointers);
+  const Meta meta = tx.commit({.database_id = database_id_, .journal_seq = checkpoint.covered});
+  checkpoint.result = checkpoint.file->begin_read();
+  return meta;
 }
 
 void Store::run_checkpoint(Checkpoint& checkpoint) {
   if (poisoned_) throw Error(ErrorCode::ERR_POISONED);
-  std::vector<const Memtable*> pointers;
-  for (const auto& memtable : checkpoint.memtables) pointers.push_back(memtable.get());
   try {
-    WriteTx tx(checkpoint.file, pacer_, {});
-    tx.apply(pointers);
-    Meta meta = tx.commit({.database_id = database_id_, .journal_seq = checkpoint.covered});
-    checkpoint.result = checkpoint.file->begin_read();
-    journal_->rebind(binding_of(meta));
+    journal_->rebind(binding_of(merge(checkpoint)));
     checkpoint_failed_ = false;
     journal_->recycle(std::min(checkpoint.covered, recycle_limit_.load()));
   } catch (const Error& error) {
@@ -133,10 +139,11 @@ void Store::finish_checkpoint(Checkpoint& checkpoint) {
       std::move(checkpoint.memtables)));
 }
 
-// `this` outlives the tasks: the destructor drains the workers first.
+// On a worker of its own, so that memory does not wait behind a long checkpoint. `this` outlives
+// the tasks: the destructor drains the workers first.
 void Store::discard(std::shared_ptr<const void> garbage) noexcept {
   try {
-    worker_.post([this, garbage = std::move(garbage)]() mutable {
+    reclaimer_.post([this, garbage = std::move(garbage)]() mutable {
       garbage.reset();
       post_retirement();
     });

@@ -18,7 +18,7 @@ const db = await open(
   path,
   phase === 'backlog'
     ? { checkpointBytes: 64 << 10, maxRetainedBytes: 512 << 10 }
-    : { checkpointBytes: 1 << 30 },
+    : { checkpointBytes: 1 << 30, checkpointIdleMs: 0, checkpointIntervalMs: 0 },
 )
 const bucket = db.bucket('b')
 let acknowledged = 0

@@ -15,6 +15,7 @@ import {
   inDirectory,
   leftovers,
   openFilesIn,
+  untimed,
   verifyFile,
 } from '../support/with-database.ts'
 
@@ -213,7 +214,7 @@ describeIf('mount', 'a full disk', () => {
 
   test('while checkpointing fails the checkpoint alone, which is done again later', () =>
     withDisk(32 << 20, async (path, disk) => {
-      const db = await open(path, { checkpointBytes: 1 << 30 })
+      const db = await open(path, { ...untimed, checkpointBytes: 1 << 30 })
       const bucket = db.bucket('b')
       await bucket.put('first', 'v')
       await db.checkpoint()
@@ -253,7 +254,7 @@ describeIf('mount', 'a full disk', () => {
     'at %s aborts the defragmentation, removes its file, and the database serves on',
     (point) =>
       withDisk(64 << 20, async (path, disk) => {
-        const db = await open(path, { checkpointBytes: 1 << 30 })
+        const db = await open(path, { ...untimed, checkpointBytes: 1 << 30 })
         const bucket = db.bucket('b')
         for (let n = 0; n < 1000; n++) void bucket.put(`k${n}`, Buffer.alloc(3000, 'x'))
         await db.checkpoint()

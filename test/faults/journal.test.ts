@@ -14,6 +14,7 @@ import {
   openFilesIn,
   sharedJudge,
   smallPages,
+  untimed,
   verifyFile,
 } from '../support/with-database.ts'
 
@@ -46,7 +47,11 @@ async function withCrashed(run: (crashed: Crashed) => Promise<void>): Promise<vo
   await inDirectory(async (directory) => {
     const live = join(directory, 'live')
     await mkdir(live)
-    const db = await open(join(live, 'data.db'), { ...smallPages, checkpointBytes: 1 << 20 })
+    const db = await open(join(live, 'data.db'), {
+      ...smallPages,
+      ...untimed,
+      checkpointBytes: 1 << 20,
+    })
     for (let n = 0; n < 100; n++) void db.bucket('file').put(`f${n}`, 'v'.repeat(30))
     await db.checkpoint()
     for (let n = 0; n < keyCount; n++) await db.bucket('b').put(keyOf(n), `value ${n} `.repeat(9))

@@ -18,7 +18,13 @@ import { open, type Database, type ErrorCode } from '../../lib/index.ts'
 import type { PausePoint } from '../../lib/options.ts'
 import { errorOf, expectRefusal } from '../support/refusal.ts'
 import { describeIf } from '../support/tools.ts'
-import { holdDefragAt, inDirectory, leftovers, verifyFile } from '../support/with-database.ts'
+import {
+  holdDefragAt,
+  inDirectory,
+  leftovers,
+  untimed,
+  verifyFile,
+} from '../support/with-database.ts'
 
 const value = Buffer.alloc(3000, 'x')
 
@@ -90,7 +96,7 @@ function spawnQuietly(command: string, args: string[]): void {
 
 /** A database with a journal beside it; gives the hash of what is acknowledged. */
 async function written(path: string): Promise<{ db: Database; hash: string }> {
-  const db = await open(path, { checkpointBytes: 1 << 30 })
+  const db = await open(path, { ...untimed, checkpointBytes: 1 << 30 })
   for (let n = 0; n < 600; n++) void db.bucket('b').put(`k${n}`, value)
   await db.checkpoint()
   for (let n = 0; n < 600; n++) void db.bucket('c').put(`k${n}`, value)

@@ -190,7 +190,11 @@ describe('the journal', () => {
 
   test('harper #2063: a segment that is missing is told, and the one after it kept', () =>
     inDirectory(async (directory) => {
-      const live = await open(join(directory, 'data.db'), { checkpointBytes: 1 << 30 })
+      const live = await open(join(directory, 'data.db'), {
+        checkpointBytes: 1 << 30,
+        checkpointIdleMs: 0,
+        checkpointIntervalMs: 0,
+      })
       const value = Buffer.alloc(100_000, 'x')
       for (let n = 0; n < 30; n++) await live.bucket('b').put(`k${n}`, value)
       const path = await copyAsCrashed(live, join(directory, 'crashed'))

@@ -10,7 +10,8 @@ import type { Transaction } from '../../lib/index.ts'
 import { Model } from '../support/model.ts'
 import { applyTo, applyToModel, describeOperation } from '../support/operations.ts'
 import type { Operation } from '../support/operations.ts'
-import { holds, isLong } from '../support/property.ts'
+import { holds } from '../support/property.ts'
+import { isLong, patienceMs } from '../support/tiers.ts'
 import { refusalOf, smallPages, withDatabase } from '../support/with-database.ts'
 import type { TestDatabase } from '../support/with-database.ts'
 import {
@@ -23,7 +24,7 @@ import {
 } from './session.ts'
 
 const runs = 150
-const timeoutMs = isLong ? 3_600_000 : 180_000
+const timeoutMs = isLong ? 3_600_000 : patienceMs
 
 /** `outside`: somebody else writes. `outer`: the callback does, around its transaction. */
 type Event = { step: Step } | { outside: Operation } | { outer: Operation } | 'await'

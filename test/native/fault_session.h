@@ -66,7 +66,7 @@ inline void close_session_store(std::shared_ptr<Store>& store) {
   };
   store->begin_close();
   try {
-    store->worker().post(close);
+    store->urgent().post(close);
   } catch (const std::exception&) {
     close();
   }

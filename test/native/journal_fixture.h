@@ -43,7 +43,6 @@ class TestListener : public JournalListener {
     failure_code_ = error.code();
     changed_.notify_all();
   }
-  uint64_t hold_back_us() noexcept override { return hold_us; }
 
   // False: the journal has failed.
   bool wait_for(Seq seq) {
@@ -67,7 +66,6 @@ class TestListener : public JournalListener {
     std::lock_guard lock(mutex_);
     return failures_;
   }
-  std::atomic<uint64_t> hold_us{0};
 
  private:
   mutable std::mutex mutex_;

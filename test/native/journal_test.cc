@@ -308,17 +308,6 @@ TEST("in interval mode the sync comes by itself") {
   EXPECT_EQ(read_back(*fixture.files.crash(1, [](auto&&...) { return false; })).last_seq, 5);
 }
 
-TEST("stopping cuts short an acknowledgement that is held back") {
-  JournalFixture fixture;
-  fixture.listener.hold_us = 3600ull * 1'000'000;
-  fixture.journal->append(body_of(1));
-  fixture.journal->submit();
-  while (fixture.journal->synced_seq() < 1) std::this_thread::yield();
-  fixture.journal->append(body_of(2));  // is not held up
-  fixture.journal->stop();
-  EXPECT_EQ(fixture.listener.acked(), 2);
-}
-
 TEST("a new segment is bound to the state of the page file that was given last") {
   JournalFixture fixture;
   fixture.write(1);

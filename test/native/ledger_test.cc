@@ -29,7 +29,7 @@ class Life {
     if (store == nullptr) return;
     store->begin_close();
     std::promise<void> closed;
-    store->worker().post([&] {
+    store->urgent().post([&] {
       try {
         store->run_close();
       } catch (const Error&) {

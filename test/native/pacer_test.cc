@@ -52,6 +52,15 @@ TEST("work waits while syncs are slow, but not for ever and not for old figures"
   EXPECT_TRUE(again > 0 && again <= 50'000);
 }
 
+TEST("work in a hurry waits for no sync") {
+  SimFileSystem files;
+  Pacer pacer(files, latency(200, 9'000), 0);
+  pacer.hurry(true);
+  EXPECT_EQ(slept_us(files, pacer, 1), 0);
+  pacer.hurry(false);
+  EXPECT_TRUE(slept_us(files, pacer, 1) > 0);
+}
+
 TEST("cancelled work stops at its next piece") {
   SimFileSystem files;
   Pacer pacer(files, nullptr, 0);

@@ -128,7 +128,7 @@ inline void close_store(std::shared_ptr<Store>& store) {
   store->begin_close();
   std::packaged_task<void()> close([&] { store->run_close(); });
   std::future<void> closed = close.get_future();
-  store->worker().post([&] { close(); });
+  store->urgent().post([&] { close(); });
   closed.wait();
   store.reset();
   closed.get();
@@ -400,7 +400,7 @@ class StoreRun {
         CatchUp round = defrag_->begin_catch_up();
         between();
         defrag_->run_catch_up(round);
-        defrag_step_ = catches_up_again ? kCopied : kCaughtUp;
+        defrag_step_ = catches_up_again || !round.is_complete ? kCopied : kCaughtUp;
         break;
       }
       case kCaughtUp:
@@ -471,7 +471,7 @@ class StoreRun {
 
  private:
   void wait_for_workers() {
-    wait_for(store_->worker());
+    wait_for(store_->reclaimer());
     wait_for(store_->copier());
   }
   void start() { trace_.started(store_->last_seq() + 1); }

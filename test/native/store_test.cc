@@ -1,6 +1,8 @@
 // The whole engine where a call of it fails. What a power cut leaves is crash_test.cc's.
 #include "core/store.h"
 
+#include <future>
+
 #include "core/replayer.h"
 #include "crash_workloads.h"
 #include "sim_file.h"
@@ -90,6 +92,62 @@ TEST("a journal that takes too much memory is merged on the way, unless there is
     EXPECT_EQ(memtables.size() > 5, is_full);
     for (const auto& memtable : memtables) EXPECT_TRUE(memtable->last_seq() > covered);
   }
+}
+
+void checkpoint(Store& store) {
+  EXPECT_TRUE(store.seal());
+  const auto checkpoint = store.begin_checkpoint();
+  store.run_checkpoint(*checkpoint);
+  store.finish_checkpoint(*checkpoint);
+}
+
+TEST("a defragmentation gives way when the disk is nearly full; the writer does not notice") {
+  SimFileSystem files(1);
+  const auto listener = std::make_shared<Listener>();
+  auto store = Store::open(files, kPath, small_options(), listener);
+  BucketRef ref;
+  ref.path = {"b"};
+  for (int n = 0; n < 4000; n++) store->put(ref, std::to_string(n), std::string(1000, 'v'));
+  checkpoint(*store);
+  auto defrag = std::make_shared<Defrag>(store, DefragOptions{});
+  defrag->prepare();
+  defrag->pin();
+  files.set_free_space(4 << 20);
+  EXPECT_THROWS_CODE(ErrorCode::ERR_NO_SPACE, defrag->copy());
+  defrag->abort();
+  defrag->release();
+  defrag.reset();
+  store->put(ref, "later", "v");
+  listener->wait(store->submit());
+  checkpoint(*store);
+  EXPECT_EQ(store->stats().covered_seq, store->last_seq());
+  close_store(store);
+}
+
+TEST("a transaction that changes nothing is covered by a checkpoint like any other") {
+  SimFileSystem files(1);
+  auto store = Store::open(files, kPath, small_options(), std::make_shared<Listener>());
+  OpWriter ops;
+  ops.remove({"no such bucket"}, "k");
+  store->commit(ops);
+  EXPECT_TRUE(store->backlog().active_bytes > 0);
+  checkpoint(*store);
+  EXPECT_EQ(store->stats().covered_seq, 1);
+  EXPECT_EQ(store->backlog().active_bytes + store->backlog().sealed_bytes, 0);
+  close_store(store);
+}
+
+TEST("memory is freed while a checkpoint runs") {
+  SimFileSystem files(1);
+  auto store = Store::open(files, kPath, small_options(), std::make_shared<Listener>());
+  std::promise<void> checkpoint_ends;
+  std::promise<void> freed;
+  store->worker().post([&] { checkpoint_ends.get_future().wait(); });
+  store->discard(std::shared_ptr<const void>(&freed, [&](const void*) { freed.set_value(); }));
+  const auto outcome = freed.get_future().wait_for(std::chrono::seconds(60));
+  EXPECT_TRUE(outcome == std::future_status::ready);
+  checkpoint_ends.set_value();
+  close_store(store);
 }
 
 }  // namespace

@@ -15,9 +15,11 @@ import {
   holdDefragAt,
   sharedJudge,
   smallPages,
+  untimed,
   verifyFile,
   withDatabase,
 } from '../support/with-database.ts'
+import { Checkpoints } from '../support/checkpoints.ts'
 import { hasTool } from '../support/tools.ts'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 
@@ -93,22 +95,15 @@ describe('the life of a database', () => {
 
 describe('commits', () => {
   test(
-    'TestBackendBatchIntervalCommit: when a memtable is full it gets into the page file by itself',
+    'TestBackendBatchIntervalCommit: after the interval a write is in the page file by itself',
     withDatabase(
       async ({ db }) => {
-        let checkpoint = (): void => {}
-        const seen = new Promise<void>((resolve) => (checkpoint = resolve))
-        subscribe('hotbolt:checkpoint', checkpoint)
-        try {
-          void db.bucket('test').put('foo', 'bar')
-          for (let n = 0; n < 100; n++) void db.bucket('other').put(`k${n}`, 'v'.repeat(100))
-          await seen
-        } finally {
-          unsubscribe('hotbolt:checkpoint', checkpoint)
-        }
+        using checkpoints = new Checkpoints()
+        void db.bucket('test').put('foo', 'bar')
+        await checkpoints.of(db, 1)
         expect(await inPageFile(db, 'test', 'foo')).toBe('bar')
       },
-      { checkpointBytes: 4096 },
+      { checkpointIntervalMs: 20, checkpointIdleMs: 0 },
     ),
   )
 
@@ -122,22 +117,23 @@ describe('commits', () => {
       if (!hasTool('go')) return
       const copy = join(db.path, '..', 'page-file-alone.db')
       expect(await (await sharedJudge()).check(copy)).toEqual({ ok: true, errors: [] })
-    }),
+    }, untimed),
   )
 
   test(
-    'TestBatchTxBatchLimitCommit: with the least limit every group is committed',
+    'TestBatchTxBatchLimitCommit: with the least limit every group is committed by itself',
     withDatabase(
       async ({ db }) => {
+        using checkpoints = new Checkpoints()
         const before = db.stats().txid
         for (let n = 0; n < 5; n++) {
           await db.bucket('test').put(`k${n}`, 'v')
-          await db.checkpoint()
+          await checkpoints.of(db, n + 1)
+          expect(await inPageFile(db, 'test', `k${n}`)).toBe('v')
         }
-        expect(db.stats().txid).toBeGreaterThanOrEqual(before + 5)
-        expect(await inPageFile(db, 'test', 'k4')).toBe('v')
+        expect(db.stats().txid).toBe(before + 5)
       },
-      { checkpointBytes: 1 },
+      { checkpointBytes: 1, checkpointIntervalMs: 0, checkpointIdleMs: 0 },
     ),
   )
 

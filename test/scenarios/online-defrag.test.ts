@@ -417,6 +417,50 @@ describe('the journal of what is written meanwhile', () => {
   )
 
   test(
+    'keeps within maxRetainedBytes, and it ends, however fast somebody writes who awaits',
+    withPair(
+      async (pair) => {
+        await pair.fill(1000)
+        const batchBytes = 200 * (100 + 200)
+        let keptMax = 0
+        let ended = false
+        const writing = (async () => {
+          for (let round = 0; !ended; round++) {
+            for (let n = 0; n < 200; n++) pair.put('key', `w${round % 20}-${n}`, 'x'.repeat(100))
+            await pair.db.flush()
+            const { memtableBytes, sealedBytes } = pair.db.stats()
+            keptMax = Math.max(keptMax, memtableBytes + sealedBytes)
+          }
+        })()
+        const report = await pair.db.defrag().finally(() => (ended = true))
+        await writing
+        expect(report.warnings).toEqual([])
+        expect(keptMax).toBeLessThan((512 << 10) + batchBytes)
+        await pair.expectEqual()
+      },
+      { pageSize: 1024, checkpointBytes: 64 << 10, maxRetainedBytes: 512 << 10 },
+    ),
+  )
+
+  test(
+    'is caught up with at full speed: bytesPerSecond is the limit of the copy alone',
+    withPair(
+      async (pair) => {
+        await pair.fill(20)
+        const bytesPerSecond = 20_000 // what is written meanwhile would take minutes
+        const held = holdDefragAt(pair.db, 'after-copy', { bytesPerSecond })
+        await held.reached
+        for (let n = 0; n < 20_000; n++) pair.put('key', `new ${n}`, 'x'.repeat(200))
+        held.release()
+        const { rounds } = await held.report
+        expect(rounds[0]!.bytes).toBeGreaterThan(4_000_000)
+        await pair.expectEqual()
+      },
+      { ...smallPages, checkpointBytes: 1 << 20 },
+    ),
+  )
+
+  test(
     'is not forgotten when a checkpoint gets in between the last round and the switch',
     withPair(async (pair) => {
       for (let attempt = 0; attempt < 10; attempt++) {

@@ -21,6 +21,9 @@ import { hasTool } from './tools.ts'
 /** The smallest page gives the deepest trees; the small memtable makes checkpoints frequent. */
 export const smallPages: OpenOptions = { pageSize: 1024, checkpointBytes: 16 << 10 }
 
+/** No checkpoint begins because of time, however slow the machine is. */
+export const untimed: OpenOptions = { checkpointIntervalMs: 0, checkpointIdleMs: 0 }
+
 let judge: Promise<BboltJudge> | undefined
 
 /** One for the whole test file. Requires the tool 'go'. */
@@ -84,7 +87,7 @@ export class TestDatabase {
   }
 
   async open(options: OpenOptions = {}): Promise<Database> {
-    this.#db = await open(this.path, { ...this.#options, ...options })
+    this.#db = await open(this.path, { ...untimed, ...this.#options, ...options })
     return this.#db
   }
 

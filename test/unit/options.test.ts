@@ -23,6 +23,8 @@ test('opening has defaults', () => {
     syncIntervalMs: 100,
     checkpoint: 'auto',
     checkpointBytes: 33_554_432,
+    checkpointIntervalMs: 10_000,
+    checkpointIdleMs: 1000,
     maxRetainedBytes: 268_435_456,
   }
   expect(resolveOpenOptions()).toEqual(defaults)

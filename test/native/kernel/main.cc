@@ -188,8 +188,8 @@ int rename(const std::vector<std::string>& args) {
   while (run.defrag_at() != StoreRun::kInstalled) run.defrag_step([&] { put(1); });
   put(20);
   run.flush();
-  wait_for(run.store().worker());  // the last view of the old file goes here
-  wait_for(run.store().copier());  // and the file is emptied here
+  wait_for(run.store().reclaimer());  // the last view of the old file goes here
+  wait_for(run.store().copier());     // and the file is emptied here
   run.end_defrag();
   put(20);
   run.flush();

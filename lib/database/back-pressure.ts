@@ -1,0 +1,67 @@
+// How long an acknowledgement is held back, so that writers who wait for theirs do not outrun the
+// checkpoints, nor a defragmentation that catches up with them.
+//
+// Nothing is held back below three quarters of the room. Above that writers are slowed down: to
+// twice the speed of checkpoints at first, and to less the less room is left. Without room an
+// acknowledgement waits until there is some. Waits are in proportion to the bytes written.
+
+/** Of the room: from here on writers are slowed down. */
+const threshold = 0.75
+/** Of writers at the threshold, in speeds of checkpoints. */
+const speedAtThreshold = 2
+/** Longer, an acknowledgement waits only for what its own bytes cost. */
+const waitMsMax = 5
+/** Of checkpoints, before the first one was measured, and the least that is believed. */
+const bytesPerMsAtFirst = 20_000
+const bytesPerMsLeast = 1000
+/** Smaller merges say nothing about speed. */
+const bytesMeasured = 64 << 10
+
+export class BackPressure {
+  #mergedBytesPerMs = bytesPerMsAtFirst
+  #limitBytesPerMs = Infinity
+  /** When everything that was written so far should have been acknowledged. */
+  #dueMs = 0
+
+  /** Of checkpoints. */
+  get bytesPerMs(): number {
+    return this.#mergedBytesPerMs
+  }
+
+  /** A merge took so long. */
+  merged(bytes: number, durationMs: number): void {
+    if (bytes < bytesMeasured) return
+    const bytesPerMs = Math.max(bytes / Math.max(durationMs, 1), bytesPerMsLeast)
+    this.#mergedBytesPerMs = (this.#mergedBytesPerMs + bytesPerMs) / 2
+  }
+
+  /** Writers are to be no faster than this; Infinity: as fast as they can. */
+  limit(bytesPerMs: number): void {
+    this.#limitBytesPerMs = Math.max(bytesPerMs, bytesPerMsLeast)
+  }
+
+  /** `backlogBytes` are as many as make themselves felt. */
+  isFelt(backlogBytes: number, roomBytes: number): boolean {
+    return backlogBytes >= threshold * roomBytes
+  }
+
+  /**
+   * Until when the acknowledgement of `bytes` that were just written waits: 0, not at all;
+   * Infinity, until there is room.
+   */
+  holdUntilMs(bytes: number, backlogBytes: number, roomBytes: number, nowMs: number): number {
+    if (backlogBytes >= roomBytes) return Infinity
+    const bytesPerMs = Math.min(this.#limitBytesPerMs, this.#allowed(backlogBytes / roomBytes))
+    if (bytesPerMs === Infinity) return 0
+    const costMs = bytes / bytesPerMs
+    const latestMs = nowMs + Math.max(costMs, waitMsMax)
+    this.#dueMs = Math.min(Math.max(this.#dueMs, nowMs) + costMs, latestMs)
+    return this.#dueMs
+  }
+
+  #allowed(fullness: number): number {
+    if (fullness < threshold) return Infinity
+    const left = (1 - fullness) / (1 - threshold)
+    return Math.max(speedAtThreshold * left * this.#mergedBytesPerMs, bytesPerMsLeast)
+  }
+}

@@ -75,7 +75,7 @@ napi_value operation_object(napi_env env, Seq seq, const Op& op) {
     return object.value("sequence", sequence).object();
   }
   object.value("key", make_buffer(env, op.key));
-  if (op.kind == OpKind::kPut) object.value("value", make_buffer(env, op.value));
+  if (op.kind == OpKind::kPut) object.value("value", make_buffer(env, op.value.bytes));
   return object.object();
 }
 

@@ -72,7 +72,7 @@ void close_unwritten(std::shared_ptr<Store>& store) {
 void close_written(std::shared_ptr<Store>& store) {
   store->begin_close();
   std::promise<void> closed;
-  store->worker().post([&] {
+  store->urgent().post([&] {
     try {
       store->run_close();
       closed.set_value();

@@ -94,14 +94,27 @@ function spawnQuietly(command: string, args: string[]): void {
   }
 }
 
-/** A database with a journal beside it; gives the hash of what is acknowledged. */
-async function written(path: string): Promise<{ db: Database; hash: string }> {
+async function write(path: string): Promise<Database> {
   const db = await open(path, { ...untimed, checkpointBytes: 1 << 30 })
   for (let n = 0; n < 600; n++) void db.bucket('b').put(`k${n}`, value)
   await db.checkpoint()
   for (let n = 0; n < 600; n++) void db.bucket('c').put(`k${n}`, value)
   await db.flush()
-  return { db, hash: await db.hash() }
+  return db
+}
+
+/**
+ * A database with a journal beside it, and the hash of what is acknowledged: of a twin, because a
+ * checkpoint follows hash().
+ */
+async function written(path: string): Promise<{ db: Database; hash: string }> {
+  const hash = await inDirectory(async (directory) => {
+    const twin = await write(join(directory, 'twin.db'))
+    const hashed = await twin.hash()
+    await twin.close()
+    return hashed
+  })
+  return { db: await write(path), hash }
 }
 
 interface Case {

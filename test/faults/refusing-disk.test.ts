@@ -3,19 +3,12 @@
 // with everything that was acknowledged.
 
 import { execFileSync } from 'node:child_process'
-import {
-  copyFile,
-  mkdir,
-  open as openFile,
-  readdir,
-  rm,
-  truncate,
-  writeFile,
-} from 'node:fs/promises'
+import { mkdir, open as openFile, readdir, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { open, type Database, type ErrorCode } from '../../lib/index.ts'
 import type { PausePoint } from '../../lib/options.ts'
+import { copyAsCrashed } from '../support/crashed.ts'
 import { errorOf, expectRefusal } from '../support/refusal.ts'
 import { describeIf } from '../support/tools.ts'
 import {
@@ -251,21 +244,16 @@ describeIf(['mount', 'mkfs.ext4'], 'an ext4', () => {
   test('that is full when a journal is recovered opens, serves and catches up', () =>
     Ext4.use(async (disk) => {
       const { db, hash } = await written(disk.path)
-      const crashed = new Ext4(join(disk.directory, 'crashed'))
-      await mkdir(crashed.directory)
-      for (const name of await readdir(disk.directory)) {
-        if (!name.startsWith('data.db')) continue
-        await copyFile(join(disk.directory, name), join(crashed.directory, name))
-      }
+      const crashed = await copyAsCrashed(db, join(disk.directory, 'crashed'))
       await db.close()
       await disk.fill()
-      const again = await open(crashed.path)
+      const again = await open(crashed)
       expect(await again.hash()).toBe(hash)
       await disk.free()
       await again.checkpoint()
       expect(await again.hash()).toBe(hash)
       await again.close()
-      await verifyFile(crashed.path, hash)
+      await verifyFile(crashed, hash)
     }))
 
   test('whose directory is immutable lets no database be made or opened for writing', () =>

@@ -7,6 +7,8 @@
 // what one history alone can have: the page file's commit, which file it is and when it was
 // changed, or, for writes that are only in the journal yet, a number that this opening of the store
 // has drawn. (The time of the last write alone does not do: whoever copies a file can set it.)
+// While the store stays open a version that was given stays that of its state: a checkpoint or a
+// defragmentation changes the page file, and nothing that a backup is about.
 
 import { stat } from 'node:fs/promises'
 import { onDisk, toHotboltError } from '../errors.ts'
@@ -25,8 +27,14 @@ export interface CopyStyle {
   readonly verify: boolean
 }
 
-/** Of an opening of a store. */
-const sessions = new WeakMap<Store, string>()
+/** Of a store, from when it is opened until it is closed. */
+interface Opening {
+  readonly session: string
+  /** The version that was given last, and the number of the newest write it stands for. */
+  given?: { readonly seq: number; readonly version: string }
+}
+
+const openings = new WeakMap<Store, Opening>()
 
 export class PinnedState {
   readonly info: NativeSnapshotInfo
@@ -62,9 +70,18 @@ export class PinnedState {
    * crash the number of a write that was lost would be given to another one.
    */
   async version(): Promise<string> {
-    const { databaseId, seq, coveredSeq, txid, metaChecksum } = this.info
+    const { seq } = this.info
     if (!this.#store.readOnly) await this.#store.groups.flush()
-    if (seq > coveredSeq) return [databaseId, seq, sessionOf(this.#store)].join(':')
+    const opening = openingOf(this.#store)
+    if (opening.given?.seq === seq) return opening.given.version
+    const version = await this.#newVersion(opening.session)
+    opening.given = { seq, version }
+    return version
+  }
+
+  async #newVersion(session: string): Promise<string> {
+    const { databaseId, seq, coveredSeq, txid, metaChecksum } = this.info
+    if (seq > coveredSeq) return [databaseId, seq, session].join(':')
     const file = await onDisk(() => stat(this.#store.path, { bigint: true }))
     const { ino, mtimeNs, ctimeNs } = file
     return [databaseId, seq, txid, metaChecksum, ino, mtimeNs, ctimeNs].join(':')
@@ -108,10 +125,10 @@ export class PinnedState {
   }
 }
 
-function sessionOf(store: Store): string {
-  const known = sessions.get(store)
+function openingOf(store: Store): Opening {
+  const known = openings.get(store)
   if (known !== undefined) return known
-  const drawn = randomDigits()
-  sessions.set(store, drawn)
+  const drawn = { session: randomDigits() }
+  openings.set(store, drawn)
   return drawn
 }

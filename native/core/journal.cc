@@ -111,12 +111,14 @@ void Journal::rebind(const JournalBinding& binding) {
   binding_ = binding;
 }
 
+// What cannot be removed or renamed stays beside the database until it is closed or recovered: it
+// holds covered frames only. A directory whose sync failed is another matter.
 void Journal::recycle(Seq covered) {
   try {
     recycle_segments(covered);
   } catch (const std::exception&) {
     fail_if_directory_is_lost();
-    throw;
+    if (segments_->directory_lost()) throw;
   }
 }
 

@@ -233,8 +233,10 @@ std::shared_ptr<Segment> JournalSegments::next(uint64_t frame_bytes) {
   claimed_.pop_front();
   if (current_ != nullptr) full_.push_back(std::move(current_));
   current_ = segment;
-  const uint64_t grown = std::min(segment->size * kGrowth, options_.segment_bytes_max);
-  target_size_ = std::max(target_size_, grown);
+  // By one step: a segment that is larger because one frame is says little about the traffic.
+  if (segment->size >= target_size_) {
+    target_size_ = std::min(target_size_ * kGrowth, options_.segment_bytes_max);
+  }
   return segment;
 }
 

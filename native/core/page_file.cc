@@ -193,9 +193,16 @@ void PageFile::write(PageId first, Bytes run) {
   file_->write(offset, run);
 }
 
+// The very bytes, because what else is in the page may be another program's; unless the cache has
+// forgotten meanwhile what no disk has.
 void PageFile::rewrite_meta() {
   Meta newest = meta();
-  write(PageId{value(newest.txid) % 2}, encode_meta_page(newest));
+  const PageId id{value(newest.txid) % 2};
+  std::string page(page_size_, '\0');
+  file_->read(value(id) * page_size_, page.data(), page.size());
+  const MetaResult found = decode_meta(page);
+  if (!found.meta || found.meta->checksum != newest.checksum) page = encode_meta_page(newest);
+  write(id, page);
   file_->sync_data();
 }
 

@@ -3,6 +3,12 @@
 
 namespace hotbolt {
 
+namespace {
+
+constexpr uint64_t kGarbageBytesMin = 64 << 10;
+
+}  // namespace
+
 std::optional<RangeRead> OpenRange::so_far() const {
   if (!ended && !reached) return std::nullopt;
   RangeRead part = read;
@@ -39,10 +45,24 @@ void Update::rollback() noexcept {
   store_->remove_update(this);
   snapshot_->close();
   snapshot_ = nullptr;
-  view_ = {};
-  own_ = nullptr;
   open_ranges_.clear();
-  ops_.clear();
+  Garbage garbage{std::move(view_), std::move(own_), std::move(ops_), std::move(reads_)};
+  discard(std::move(garbage));
+}
+
+// What is small, and the newest state, which others hold, is freed here: a thread would cost more.
+void Update::discard(Garbage garbage) noexcept {
+  const std::shared_ptr<const View> newest = store_->view();
+  const bool is_newest =
+      garbage.view.layers == newest->layers && garbage.view.base == newest->base;
+  const uint64_t bytes = garbage.ops.body().size() + garbage.reads.bytes() +
+                         (garbage.own == nullptr ? 0 : garbage.own->bytes());
+  if (is_newest && bytes < kGarbageBytesMin) return;
+  try {
+    store_->discard(std::make_shared<Garbage>(std::move(garbage)));
+  } catch (const std::bad_alloc&) {
+    // It is freed here, on the way out.
+  }
 }
 
 // --- reads ---

@@ -68,6 +68,14 @@ class Update {
   void rollback() noexcept;
 
  private:
+  // What is left of a transaction.
+  struct Garbage {
+    View view;
+    std::shared_ptr<Memtable> own;
+    OpWriter ops;
+    ReadSet reads;
+  };
+
   void require_open() const;
   // Once proven, and then written to, a path stays one until the update deletes a bucket, whose
   // name a key may take.
@@ -82,6 +90,7 @@ class Update {
   void read_names(const BucketPath& path);
   OwnBucket own_bucket(const BucketPath& path) const;
   Seq pin() { return pinned_ = own_seq_++; }
+  void discard(Garbage garbage) noexcept;
   void index();  // replays what is not yet in the private memtable
   bool still_reads_the_same();
   bool may_contradict() const;

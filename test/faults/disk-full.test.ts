@@ -3,11 +3,12 @@
 
 import { execFileSync } from 'node:child_process'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { copyFile, mkdir, open as openFile, readdir, rm, truncate } from 'node:fs/promises'
+import { mkdir, open as openFile, readdir, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { open, type Database, type HotboltError } from '../../lib/index.ts'
 import { runChild } from '../support/child.ts'
+import { copyAsCrashed } from '../support/crashed.ts'
 import { errorOf, expectRefusal } from '../support/refusal.ts'
 import { describeIf } from '../support/tools.ts'
 import {
@@ -82,7 +83,6 @@ class Disk {
   }
 }
 
-const nameOfCopy = (name: string): string => name.replace('data.db', 'crashed.db')
 
 /** Rows of 20,000 bytes; how many were not refused. */
 async function writeUntilRefused(db: Database): Promise<number> {
@@ -163,11 +163,9 @@ describeIf('mount', 'a full disk', () => {
 
   test('that a process left behind with a journal opens, serves, and catches up in the end', () =>
     withDisk(96 << 20, async (path, disk) => {
-      const db = await open(path, { checkpointBytes: 1 << 30 })
+      const db = await open(path, { ...untimed, checkpointBytes: 1 << 30 })
       await writeRows(db, 400)
-      const crashed = join(disk.directory, 'crashed.db')
-      for (const name of await disk.names())
-        await copyFile(join(disk.directory, name), join(disk.directory, nameOfCopy(name)))
+      const crashed = await copyAsCrashed(db, join(disk.directory, 'crashed'))
       const hash = await db.hash()
       await db.close()
       await rm(path)

@@ -3,19 +3,12 @@
 // with everything that was acknowledged.
 
 import { execFileSync } from 'node:child_process'
-import {
-  copyFile,
-  mkdir,
-  open as openFile,
-  readdir,
-  rm,
-  truncate,
-  writeFile,
-} from 'node:fs/promises'
+import { mkdir, open as openFile, readdir, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { open, type Database, type ErrorCode } from '../../lib/index.ts'
 import type { PausePoint } from '../../lib/options.ts'
+import { copyAsCrashed } from '../support/crashed.ts'
 import { errorOf, expectRefusal } from '../support/refusal.ts'
 import { describeIf } from '../support/tools.ts'
 import {
@@ -94,14 +87,27 @@ function spawnQuietly(command: string, args: string[]): void {
   }
 }
 
-/** A database with a journal beside it; gives the hash of what is acknowledged. */
-async function written(path: string): Promise<{ db: Database; hash: string }> {
+async function write(path: string): Promise<Database> {
   const db = await open(path, { ...untimed, checkpointBytes: 1 << 30 })
   for (let n = 0; n < 600; n++) void db.bucket('b').put(`k${n}`, value)
   await db.checkpoint()
   for (let n = 0; n < 600; n++) void db.bucket('c').put(`k${n}`, value)
   await db.flush()
-  return { db, hash: await db.hash() }
+  return db
+}
+
+/**
+ * A database with a journal beside it, and the hash of what is acknowledged: of a twin, because a
+ * checkpoint follows hash().
+ */
+async function written(path: string): Promise<{ db: Database; hash: string }> {
+  const hash = await inDirectory(async (directory) => {
+    const twin = await write(join(directory, 'twin.db'))
+    const hashed = await twin.hash()
+    await twin.close()
+    return hashed
+  })
+  return { db: await write(path), hash }
 }
 
 interface Case {
@@ -238,21 +244,16 @@ describeIf(['mount', 'mkfs.ext4'], 'an ext4', () => {
   test('that is full when a journal is recovered opens, serves and catches up', () =>
     Ext4.use(async (disk) => {
       const { db, hash } = await written(disk.path)
-      const crashed = new Ext4(join(disk.directory, 'crashed'))
-      await mkdir(crashed.directory)
-      for (const name of await readdir(disk.directory)) {
-        if (!name.startsWith('data.db')) continue
-        await copyFile(join(disk.directory, name), join(crashed.directory, name))
-      }
+      const crashed = await copyAsCrashed(db, join(disk.directory, 'crashed'))
       await db.close()
       await disk.fill()
-      const again = await open(crashed.path)
+      const again = await open(crashed)
       expect(await again.hash()).toBe(hash)
       await disk.free()
       await again.checkpoint()
       expect(await again.hash()).toBe(hash)
       await again.close()
-      await verifyFile(crashed.path, hash)
+      await verifyFile(crashed, hash)
     }))
 
   test('whose directory is immutable lets no database be made or opened for writing', () =>

@@ -211,10 +211,10 @@ TEST("bbolt #362: a rollback after the file could not grow or be mapped leaves i
   };
   // The mapping has room for 64 MiB; the file grows ahead of what is needed.
   put("k1", 52 << 20);
-  for (const char* call : {"map", "resize"}) {
+  for (const char* call : {"map", "allocate"}) {
     const auto reader = file->begin_read();
     files.fail_call(1, ErrorCode::ERR_OUT_OF_MEMORY, 12, 2, call);
-    EXPECT_THROWS_CODE(ErrorCode::ERR_OUT_OF_MEMORY, put("k2", 7 << 20));
+    EXPECT_THROWS_CODE(ErrorCode::ERR_OUT_OF_MEMORY, put("k2", 13 << 20));
     files.fail_call(1, ErrorCode::ERR_IO, 5, 0);
     expect_same(PageBucket::root(*reader), model);
     expect_same(*file, model);
@@ -309,8 +309,9 @@ TEST("rocksdb-js #730: a full disk is forgotten when a checkpoint succeeds, a br
   for (int round = 0; round < 3; round++) {
     const std::string name = "round " + std::to_string(round) + " ";
     life.put_many(name, 40, 10'000);  // more than the file has grown ahead
-    files.fail_call(1, ErrorCode::ERR_NO_SPACE, 28, 1, "resize");
+    files.fail_call(1, ErrorCode::ERR_NO_SPACE, 28, ~uint64_t{0}, "allocate");
     EXPECT_THROWS_CODE(ErrorCode::ERR_NO_SPACE, life.checkpoint());
+    files.fail_call(1, ErrorCode::ERR_NO_SPACE, 28, 0);
     EXPECT_TRUE(life.store->stats().checkpoint_failing && !life.store->poisoned());
     life.put_many(name + "while it is full ", 3);
     life.checkpoint();

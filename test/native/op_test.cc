@@ -62,6 +62,16 @@ std::vector<OwnedOp> read_all(OpReader reader) {
   return ops;
 }
 
+TEST("a writer that is used for many large values keeps room for one") {
+  OpWriter writer;
+  const std::string value(kSharedValueSize, 'v');
+  for (int i = 0; i < 100; i++) {
+    writer.clear();
+    writer.put({"b"}, "k", value);
+    EXPECT_EQ(writer.body().values.size(), 1u);
+  }
+}
+
 TEST("random operations are read back as they were written") {
   std::mt19937_64 random(2);
   OpWriter writer;

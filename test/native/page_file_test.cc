@@ -321,7 +321,7 @@ TEST("the file grows ahead, its mapping with it, and trimming cuts what was not 
   const auto file = folder.open(image);
   const auto old_tx = file->begin_read();
   file->reserve(6);
-  EXPECT_EQ(file->size_bytes(), 5 * 4096 + (256 << 10));
+  EXPECT_EQ(file->size_bytes(), 5 * 4096 + (64 << 10));
   file->reserve(20'000);
   EXPECT_EQ(file->size_bytes(), 20'000 * 4096);
   EXPECT_EQ(file->status().size_bytes, file->size_bytes());

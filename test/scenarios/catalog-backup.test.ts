@@ -480,13 +480,17 @@ describe('an incremental backup', () => {
   )
 
   test(
-    'sees stores that stay open, and are read and written',
+    'sees stores that stay open, and are read, written, checkpointed and defragmented',
     withCatalog(async (context) => {
       const { catalog } = context
       for (const name of ['a', 'b']) await put(catalog, name, 'k', 'v')
       await backUp(context, 'first')
       const second = await backUp(context, 'second', { diffFrom: 'first' })
       expect(outcomes(second)).toEqual({ a: 'reused', b: 'reused' })
+      await catalog.use('a', (db) => db.checkpoint())
+      await catalog.use('b', (db) => db.defrag())
+      const merged = await backUp(context, 'merged', { diffFrom: 'first' })
+      expect(outcomes(merged)).toEqual({ a: 'reused', b: 'reused' })
       await put(catalog, 'a', 'k', 'w')
       const third = await backUp(context, 'third', { diffFrom: 'second' })
       expect(outcomes(third)).toEqual({ a: 'copied', b: 'reused' })

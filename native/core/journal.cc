@@ -115,9 +115,8 @@ void Journal::rebind(const JournalBinding& binding) {
 // holds covered frames only. A directory whose sync failed is another matter.
 void Journal::recycle(Seq covered) {
   try {
-    recycle_segments(covered);
+    or_fail([&] { recycle_segments(covered); });
   } catch (const std::exception&) {
-    fail_if_directory_is_lost();
     if (segments_->directory_lost()) throw;
   }
 }
@@ -138,6 +137,10 @@ void Journal::recycle_segments(Seq covered) {
 }
 
 void Journal::give_back() {
+  or_fail([&] { give_segments_back(); });
+}
+
+void Journal::give_segments_back() {
   std::vector<std::shared_ptr<Segment>> taken;
   bool stopped;
   {
@@ -150,9 +153,19 @@ void Journal::give_back() {
   segments_->cut_current();
 }
 
-// Whichever thread met it: a failed sync is final.
+// Whichever thread meets it: a failed sync is final.
 void Journal::fail_if_directory_is_lost() noexcept {
   if (segments_->directory_lost()) fail(Error(ErrorCode::ERR_IO));
+}
+
+template <typename Work>
+void Journal::or_fail(const Work& work) {
+  try {
+    work();
+  } catch (const std::exception&) {
+    fail_if_directory_is_lost();
+    throw;
+  }
 }
 
 void Journal::sync_directory() { segments_->sync_directory(); }

@@ -8,8 +8,8 @@
 //     syncs once, and calls the listener. While it syncs the owner goes on appending to the other
 //     buffer.
 //
-// Segments are written full of zeros before they are used (so that a sync commits no metadata) and
-// recycled. The first is small; sizes grow with the traffic (256 KiB, 1, 4, up to 16 MiB); the next
+// Segments are written full of zeros before they are used, but for where one large frame goes, so
+// that a sync commits no metadata; and they are recycled. The first is small; sizes grow with the traffic (256 KiB, 1, 4, up to 16 MiB); the next
 // one is prepared by a helper thread when the current one is half full, with bounded dirty pages,
 // so that no append waits for it unless it must. An idle journal keeps at most one small segment,
 // no thread (after a few seconds) and no buffers.
@@ -29,6 +29,7 @@
 //   5. on_durable()
 //
 // A failed write or sync is final: the listener gets the error once, nothing is appended any more.
+// A segment that cannot be made for a frame is not: that frame is refused, and nothing has happened.
 #pragma once
 
 #include <array>
@@ -118,9 +119,10 @@ class Journal {
   void submit();      // what was appended so far is to be written and synced
   void force_sync();  // the same, and synced even when SyncMode says later or never
   Seq last_seq() const noexcept;
-  Seq durable_seq() const noexcept;  // any thread; what on_durable() was called with last
-  Seq synced_seq()
-      const noexcept;  // any thread; up to where everything is synced, whatever SyncMode says
+  // Any thread: what on_durable() was called with last; and up to where everything is synced,
+  // whatever SyncMode says.
+  Seq durable_seq() const noexcept;
+  Seq synced_seq() const noexcept;
 
   // --- any thread ---
   // New segments are bound to this state of the page file from now on.
@@ -158,7 +160,10 @@ class Journal {
   Clock::time_point deadline() const;
   void run_group(std::unique_lock<std::mutex>& lock);
 
+  template <typename Work>
+  void or_fail(const Work& work);
   void recycle_segments(Seq covered);
+  void give_segments_back();
   void sync_rest();
   void fail_if_directory_is_lost() noexcept;
 

@@ -1,11 +1,13 @@
 // The journal's files: making them ready before they are needed, and using them again or giving
 // their space back after.
 //
-// A segment is prepared (its space is allocated) -> claimed (frames that are appended will go
-// there)
-// -> current (being written) -> full -> covered, then recycled as a prepared one or removed. See
-// journal_reader.h for what has to be durable at each step: the helper does it while it prepares,
-// and the journal thread for what was claimed before that.
+//   prepared   its space is allocated
+//   claimed    frames that were appended will go there
+//   current    being written
+//   full       until it is covered, and recycled as a prepared one or removed
+//
+// See journal_reader.h for what has to be durable at each step: the helper does it while it
+// prepares, and the journal thread for what was claimed before that.
 //
 // Space: what the disk has left belongs to the page file first, which has to take everything that
 // the segments hold. So a segment is made ahead, or for a write, only if the disk has room for

@@ -141,6 +141,7 @@ BucketTable& Memtable::add_bucket(BucketTable& parent, TablePath& path, Record* 
   version.seq = seq;
   version.kind = kind;
   version.bucket = arena_.make<BucketTable>();
+  parent.names_buckets_ = true;
   if (!parent.is_root_bucket_) has_nested_buckets_ = true;
   if (record == nullptr) {
     add_record(parent, path, name, version, {});
@@ -172,6 +173,7 @@ BucketTable& Memtable::create_bucket(BucketTable& parent, Bytes name, Seq seq) {
 
 void Memtable::delete_bucket(BucketTable& parent, Bytes name, Seq seq) {
   start_write(seq);
+  parent.names_buckets_ = true;
   TablePath path;
   Record* record = find_for_write(parent, name, path);
   Version version{};

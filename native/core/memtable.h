@@ -114,6 +114,8 @@ class BucketTable {
   std::optional<uint64_t> sequence(Seq seq) const;
 
   size_t record_count() const { return record_count_; }
+  // Whether any of its names is, or was, one of a bucket.
+  bool names_buckets() const { return names_buckets_; }
 
  private:
   friend class Memtable;
@@ -137,6 +139,7 @@ class BucketTable {
   void* root_ = nullptr;  // a TableLeaf when height_ is 0, else a TableBranch
   uint32_t height_ = 0;   // levels of branches above the leaves
   bool is_root_bucket_ = false;
+  bool names_buckets_ = false;
   size_t record_count_ = 0;
   SequenceVersion* sequence_ = nullptr;  // newest first
 };

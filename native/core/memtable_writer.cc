@@ -60,8 +60,8 @@ void require_buckets(const ViewAt& view, const BucketPath& path) {
   }
 }
 
-void require_no_bucket(const ViewAt& view, const BucketPath& path, Bytes key) {
-  if (view.bucket(path).kind(key) == NameKind::kBucket) throw_incompatible(key, "a key");
+void require_no_bucket(const BucketView& bucket, Bytes key) {
+  if (bucket.has_bucket(key)) throw_incompatible(key, "a key");
 }
 
 void require_missing(const ViewAt& view, const BucketPath& parent, Bytes name) {
@@ -94,12 +94,12 @@ void MemtableWriter::apply(const Op& op, Seq seq, Seq pinned, bool check, bool& 
     case OpKind::kPut: {
       if (op.path->empty())
         throw_incompatible(op.key, "allowed in the root, which holds buckets only");
-      if (check) require_no_bucket(view_, *op.path, op.key);
+      if (check) require_no_bucket(view_.bucket(*op.path), op.key);
       target_.put(*table(*op.path, true, seq, changed), op.key, op.value, seq, pinned);
       break;
     }
     case OpKind::kRemove: {
-      if (check) require_no_bucket(view_, *op.path, op.key);
+      if (check) require_no_bucket(view_.bucket(*op.path), op.key);
       BucketTable* found = table(*op.path, false, seq, changed);
       if (found != nullptr) target_.remove(*found, op.key, seq, pinned);
       break;

@@ -22,7 +22,7 @@ struct ViewAt {
 // long for a new bucket (bbolt has no limit there: such buckets are read and written, but not
 // made).
 void require_buckets(const ViewAt& view, const BucketPath& path);
-void require_no_bucket(const ViewAt& view, const BucketPath& path, Bytes key);
+void require_no_bucket(const BucketView& bucket, Bytes key);
 void require_missing(const ViewAt& view, const BucketPath& parent,
                      Bytes name);  // ERR_BUCKET_EXISTS
 void require_bucket(const ViewAt& view, const BucketPath& parent,

@@ -1,6 +1,8 @@
 // Looking through a stack of memtables: lookups, child buckets, and the merge of their cursors.
 #include "core/overlay.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 
 namespace hotbolt {
@@ -21,6 +23,11 @@ const Version* Overlay::find(Bytes key) const {
     if (const Version* version = record->visible(seq)) return version;
   }
   return nullptr;
+}
+
+bool Overlay::names_buckets() const {
+  return std::any_of(layers_.begin(), layers_.end(),
+                     [](const auto& layer) { return layer.table->names_buckets(); });
 }
 
 Overlay::Child Overlay::child(Bytes name, Overlay& child) const {

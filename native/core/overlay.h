@@ -32,6 +32,8 @@ class Overlay {
   // hides_page_file(). A value that no snapshot pins may be overwritten in place by the owner's
   // next write: copy it before.
   const Version* find(Bytes key) const;
+  // Whether any of the memtables names a bucket in here, or did.
+  bool names_buckets() const;
 
   // The overlay of the child bucket `name`. `child` is another object than this one; it is set for
   // kBucket only.

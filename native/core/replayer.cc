@@ -1,6 +1,8 @@
 // See replayer.h.
 #include "core/replayer.h"
 
+#include <map>
+
 #include "core/memtable_writer.h"
 
 namespace hotbolt {
@@ -12,6 +14,8 @@ namespace {
               "transaction " + std::to_string(seq) +
                   " of the journal does not fit the file: " + error.what());
 }
+
+bool is_of_key(const Op& op) { return op.kind == OpKind::kPut || op.kind == OpKind::kRemove; }
 
 // The memtable that is being filled, over those that are full and the page file.
 //
@@ -26,6 +30,7 @@ class Filling {
     begin({});
   }
   void apply(Seq seq, Bytes body) {
+    memtable_->note_journaled(frame_size(body.size()));
     OpReader reader(body);
     Op op;
     while (reader.next(op)) {
@@ -56,38 +61,48 @@ class Filling {
   const std::vector<std::shared_ptr<const Memtable>>& full() const { return full_; }
 
  private:
+  // A bucket whose keys are written: good until any bucket is made, deleted or touched first.
+  struct KnownBucket {
+    BucketView bucket;
+    BucketTable* table;
+  };
+
   void begin(std::vector<std::shared_ptr<const Memtable>> older) {
+    known_.clear();
     memtable_ = std::make_shared<Memtable>();
     older.insert(older.begin(), memtable_);
     view_ = {std::move(older), file_->begin_read()};
-    table_ = nullptr;
   }
   void apply(const Op& op, Seq seq) {
-    const bool is_of_key = op.kind == OpKind::kPut || op.kind == OpKind::kRemove;
     const bool makes_bucket = op.kind == OpKind::kCreateBucket;
     if (op.path->size() + makes_bucket > 1) may_nest_ = true;
-    const bool is_proven = is_of_key && !may_nest_ && table_ != nullptr && *op.path == path_;
-    if (is_proven && op.kind == OpKind::kPut) {
-      memtable_->put(*table_, op.key, op.value, seq, 0);
-    } else if (is_proven) {
-      memtable_->remove(*table_, op.key, seq, 0);
+    if (!is_of_key(op)) return apply_to_any(op, seq);
+    const auto known = known_.find(*op.path);
+    if (known == known_.end()) return apply_to_any(op, seq);
+    const auto& [bucket, table] = known->second;
+    if (may_nest_) require_no_bucket(bucket, op.key);
+    if (op.kind == OpKind::kPut) {
+      memtable_->put(*table, op.key, op.value, seq, 0);
     } else {
-      writer().apply(op, seq, 0, true, changed_);
-      path_ = *op.path;
-      const bool keeps_table = is_of_key && !path_.empty();
-      table_ = keeps_table ? writer().table(path_, false, seq, changed_) : nullptr;
+      memtable_->remove(*table, op.key, seq, 0);
     }
   }
-  MemtableWriter writer() { return MemtableWriter(view_, *memtable_); }
+  void apply_to_any(const Op& op, Seq seq) {
+    bool changed = false;
+    MemtableWriter writer(view_, *memtable_);
+    writer.apply(op, seq, 0, true, changed);
+    if (changed) known_.clear();
+    if (!is_of_key(op) || op.path->empty()) return;
+    if (BucketTable* const table = writer.table(*op.path, false, seq, changed))
+      known_.insert({*op.path, {ViewAt{view_}.bucket(*op.path), table}});
+  }
 
   const std::shared_ptr<PageFile> file_;
   std::vector<std::shared_ptr<const Memtable>> full_;  // newest first
   std::shared_ptr<Memtable> memtable_;
   View view_;
   bool may_nest_ = true;
-  bool changed_ = false;
-  BucketTable* table_ = nullptr;  // of the last key's bucket
-  BucketPath path_;
+  std::map<BucketPath, KnownBucket> known_;
 };
 
 uint64_t bytes_of(const std::vector<std::shared_ptr<const Memtable>>& memtables) {

@@ -300,7 +300,7 @@ Seq Store::put(BucketRef& ref, Bytes key, const Value& value) {
     throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE,
                 "the root holds buckets only: put keys into a bucket");
   }
-  if (may_nest_ && resolve(ref).kind(key) == NameKind::kBucket) {
+  if (may_nest_ && resolve(ref).has_bucket(key)) {
     throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, quoted(key) + " is a bucket");
   }
   require_path(ref);
@@ -319,7 +319,7 @@ Seq Store::remove(BucketRef& ref, Bytes key) {
     throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, "the root holds buckets only");
   const BucketView& bucket = resolve(ref);
   if (!bucket.exists()) return last_seq_;
-  if (may_nest_ && bucket.kind(key) == NameKind::kBucket) {
+  if (may_nest_ && bucket.has_bucket(key)) {
     throw Error(ErrorCode::ERR_INCOMPATIBLE_VALUE, quoted(key) + " is a bucket");
   }
   require_path(ref);

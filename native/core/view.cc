@@ -57,6 +57,14 @@ NameKind BucketView::kind(Bytes name) const {
   return item->is_bucket ? NameKind::kBucket : NameKind::kValue;
 }
 
+bool BucketView::has_bucket(Bytes name) const {
+  if (overlay_.names_buckets()) return kind(name) == NameKind::kBucket;
+  if (!page_) return false;
+  const auto item = page_->find(name);
+  require_intact();
+  return item && item->is_bucket;
+}
+
 std::optional<Bytes> BucketView::get(Bytes key) const {
   if (!overlay_.empty()) {
     if (const Version* version = overlay_.find(key)) {

@@ -49,6 +49,8 @@ class BucketView {
 
   bool exists() const { return exists_; }
   NameKind kind(Bytes name) const;
+  // Whether kind() would say kBucket. Looks into no memtable unless one knows buckets in here.
+  bool has_bucket(Bytes name) const;
   // nullopt: missing, or a bucket. The bytes live as long as the view; a value may be damaged
   // behind its first bytes, which require_intact() finds out after it has been copied.
   std::optional<Bytes> get(Bytes key) const;

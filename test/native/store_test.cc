@@ -75,6 +75,46 @@ TEST("opening after a crash reads the journal, and writes only what may not have
   close_store(store);
 }
 
+TEST("what a leftover journal weighs is what it weighed when it was written") {
+  SimFileSystem files(1);
+  const auto listener = std::make_shared<Listener>();
+  auto store = Store::open(files, kPath, small_options(), listener);
+  BucketRef ref;
+  ref.path = {"b"};
+  for (size_t i = 0; i < 500; i++) store->put(ref, "k", letters(100, i));
+  listener->wait(store->submit());
+  const uint64_t weight = store->backlog().active_bytes;
+  EXPECT_TRUE(weight > 500 * 100);  // one key takes little memory
+  store->halt();
+  store.reset();
+  store = Store::open(files, kPath, small_options(), listener);
+  EXPECT_EQ(store->backlog().sealed_bytes, weight);
+  close_store(store);
+}
+
+TEST("a leftover journal is proven bucket by bucket, also where buckets come and go") {
+  SimFileSystem files(1);
+  Trace trace;
+  StoreRun run(files, trace, small_options(), 1);
+  run.open();
+  const BucketPath outer{"a"};
+  const BucketPath inner{"a", "n"};
+  for (int round = 0; round < 3; round++) {
+    run.put(inner, "k", "in");
+    run.put(outer, "k", "out");
+    run.delete_bucket(inner);
+    run.put(outer, "n", "a key where a bucket was");
+    run.set_sequence(outer, uint64_t(round));
+    run.remove(outer, "n");
+    run.create_bucket(inner);
+    run.put(inner, "again", std::to_string(round));
+    run.remove({"a", "missing"}, "k");
+    run.kill();
+  }
+  EXPECT_TRUE(dump(run.store()) == run.model());
+  run.close();
+}
+
 TEST("a journal that takes too much memory is merged on the way, unless there is no space") {
   for (const bool is_full : {false, true}) {
     const std::unique_ptr<SimFileSystem> files = left_behind(1500);

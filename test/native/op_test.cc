@@ -163,6 +163,19 @@ TEST("large values are shared, and their bytes are those of one that lies in the
   EXPECT_EQ(kept.memory.use_count(), 1);
 }
 
+TEST("a writer takes large values without end, in one body and one after another") {
+  const BucketPath path{"users"};
+  const std::string large(kSharedValueSize, 'L');
+  OpWriter one_body;
+  OpWriter one_each;
+  for (int i = 0; i < 100; i++) {
+    one_body.put(path, "k", large);
+    one_each.put(path, "k", large);
+    one_each.clear();
+  }
+  EXPECT_EQ(one_body.body().values.size(), 100);
+}
+
 TEST("every cut and every flipped bit of a body is read or refused, never more") {
   std::mt19937_64 random(3);
   OpWriter writer;

@@ -12,12 +12,14 @@ import { randomFrom } from '../support/random.ts'
 import { errorOf, expectRefusal } from '../support/refusal.ts'
 import {
   codeOf,
+  damagedOnPurpose,
   holdDefragAt,
   inDirectory,
   leftovers,
   openFilesIn,
   pausePoints,
   smallPages,
+  untimed,
   verifyFile,
   withDatabase,
 } from '../support/with-database.ts'
@@ -144,7 +146,7 @@ describe('files that were damaged', () => {
         for (const target of [id, branches[0]!.id]) {
           const bytes = Buffer.from(good)
           bytes.writeBigUInt64LE(BigInt(target), elements[1]! + 8)
-          await writeFile(path, bytes)
+          await writeFile(damagedOnPurpose(path), bytes)
           const codes = await useDamaged(path)
           expect(codes).toContain('reported')
           expect(codes).toContain('ERR_CORRUPT')
@@ -211,7 +213,7 @@ describe('files that were damaged', () => {
           for (const fillByte of [0xff, 0x7f]) {
             const bytes = Buffer.from(good)
             bytes.fill(fillByte, at, at + size)
-            await writeFile(path, bytes)
+            await writeFile(damagedOnPurpose(path), bytes)
             const codes = await useDamaged(path)
             expect(codes, `${size} bytes at ${at} set to ${fillByte}`).not.toEqual([])
             expect(codes).not.toContain('ERR_INTERNAL')
@@ -369,7 +371,7 @@ describe('opening and closing that fails', () => {
   test('bbolt #439: a close that cannot commit releases its file and keeps its journal', () =>
     inDirectory(async (directory) => {
       const { path, good } = await makeClosed(directory, 300)
-      const again = await open(path)
+      const again = await open(path, untimed)
       await again.bucket('b').put('k1', 'acknowledged')
       const hash = await again.hash()
       const damaged = Buffer.from(good)

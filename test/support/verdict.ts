@@ -81,7 +81,7 @@ function stateOf(path: string): string {
 const hostile = new Set<string>()
 
 /** Says that a test damages this file, or everything in this folder, on purpose. */
-export function damaged<Path extends string>(path: Path): Path {
+export function damagedOnPurpose<Path extends string>(path: Path): Path {
   hostile.add(path)
   return path
 }

@@ -72,7 +72,8 @@ void OpWriter::make_room(const BucketPath& path, size_t bytes) {
 
 void OpWriter::put(const BucketPath& path, Bytes key, const Value& value) {
   const Value kept = value.kept();
-  if (kept.is_shared()) values_.reserve(std::max(values_.size() + 1, 2 * values_.capacity()));
+  if (kept.is_shared() && values_.size() == values_.capacity())
+    values_.reserve(std::max(values_.size() + 1, 2 * values_.capacity()));
   start(OpKind::kPut, path, key.size() + (kept.is_shared() ? 0 : kept.bytes.size()));
   append_bytes(key);
   if (!kept.is_shared()) return append_bytes(kept.bytes);

@@ -153,6 +153,16 @@ TEST("large values are shared, and their bytes are those of one that lies in the
   EXPECT_EQ(kept.memory.use_count(), 1);
 }
 
+TEST("a body takes any number of large values, one after another and all at once") {
+  const Value large = Value(std::string(kSharedValueSize, 'L')).kept();
+  OpWriter writer;
+  for (int i = 0; i < 100; i++) {
+    writer.put({"users"}, "k", large);
+    if (i < 50) writer.clear();
+  }
+  EXPECT_EQ(writer.body().values.size(), 50);
+}
+
 TEST("every cut and every flipped bit of a body is read or refused, never more") {
   std::mt19937_64 random(3);
   OpWriter writer;

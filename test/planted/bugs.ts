@@ -524,13 +524,15 @@ export const plantedBugs: readonly PlantedBug[] = [
     caughtBy: sideBySide,
   },
   {
-    name: 'keeps the gate of a transaction open after its commit',
-    file: 'lib/database/transaction.ts',
-    find: `    const handle = this.reader
-    this.#handle = undefined
-`,
-    replace: `    const handle = this.reader
-`,
+    name: 'leaves a transaction open whose callback has thrown',
+    file: 'lib/database/updates.ts',
+    find: `      scope.rollback()
+      throw error
+    }
+    return finish(`,
+    replace: `      throw error
+    }
+    return finish(`,
     caughtBy: severalThatMeet,
   },
   {

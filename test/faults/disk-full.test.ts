@@ -13,6 +13,7 @@ import { describeIf } from '../support/tools.ts'
 import {
   holdDefragAt,
   inDirectory,
+  judgeFilesIn,
   leftovers,
   openFilesIn,
   untimed,
@@ -31,6 +32,7 @@ async function withDisk(
     try {
       await run(join(mounted, 'data.db'), new Disk(mounted))
       expect(openFilesIn(mounted)).toEqual([])
+      await judgeFilesIn(mounted)
     } finally {
       execFileSync('umount', ['-l', mounted])
     }
@@ -163,7 +165,7 @@ describeIf('mount', 'a full disk', () => {
 
   test('that a process left behind with a journal opens, serves, and catches up in the end', () =>
     withDisk(96 << 20, async (path, disk) => {
-      const db = await open(path, { checkpointBytes: 1 << 30 })
+      const db = await open(path, { ...untimed, checkpointBytes: 1 << 30 })
       await writeRows(db, 400)
       const crashed = join(disk.directory, 'crashed.db')
       for (const name of await disk.names())

@@ -22,6 +22,7 @@ import { describeIf } from '../support/tools.ts'
 import {
   holdDefragAt,
   inDirectory,
+  judgeFilesIn,
   leftovers,
   untimed,
   verifyFile,
@@ -51,6 +52,7 @@ class Ext4 {
         const disk = new Ext4(join(mounted, 'databases'))
         await mkdir(disk.directory)
         await run(disk)
+        await judgeFilesIn(mounted)
       } finally {
         spawnQuietly('chattr', ['-i', join(mounted, 'databases')])
         execFileSync('umount', ['-l', mounted])

@@ -17,7 +17,7 @@ import type { Path } from './model.ts'
 import { tier } from './tiers.ts'
 import { judgeFilesIn, leftovers, verifyFile } from './verdict.ts'
 
-export { damagedOnPurpose, leftovers, sharedJudge, verifyFile } from './verdict.ts'
+export { damagedOnPurpose, judgeFilesIn, leftovers, sharedJudge, verifyFile } from './verdict.ts'
 
 /** The smallest page gives the deepest trees; the small memtable makes checkpoints frequent. */
 export const smallPages: OpenOptions = { pageSize: 1024, checkpointBytes: 16 << 10 }

@@ -10,7 +10,7 @@ import { open, openCatalog } from '../../lib/index.ts'
 import { repositoryRoot } from '../oracle/root.ts'
 import { CommandProcess, runCommand, type Run } from '../support/installed.ts'
 import { get, put, verifyCatalog } from '../support/with-catalog.ts'
-import { inDirectory, verifyFile } from '../support/with-database.ts'
+import { damagedOnPurpose, inDirectory, verifyFile } from '../support/with-database.ts'
 
 const script = join(repositoryRoot, 'dist/lib/cli/main.js')
 const backup = (...args: string[]): Promise<Run> => runCommand(script, ['backup', ...args])
@@ -250,7 +250,7 @@ describe('one store as a file', () => {
       const hash = await database.hash()
       await database.close()
       for (const style of [[], ['--compact'], ['--format', 'etcd-snapshot']]) {
-        const to = join(directory, `copy${style.join('')}`)
+        const to = damagedOnPurpose(join(directory, `copy${style.join('')}`))
         const report = await json(0, 'create', path, '--to', to, ...style)
         expect(report).toMatchObject({ path: to, sizeBytes: (await stat(to)).size })
         expect(await json(0, 'verify', to)).toMatchObject({ ok: true, keyCount: 500 })

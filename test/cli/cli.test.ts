@@ -8,7 +8,7 @@ import { beforeAll, expect, test } from 'vitest'
 import { open } from '../../lib/index.ts'
 import { extractEtcdDatabase } from '../fixtures/etcd.ts'
 import { repositoryRoot } from '../oracle/root.ts'
-import { inDirectory } from '../support/with-database.ts'
+import { damagedOnPurpose, inDirectory } from '../support/with-database.ts'
 
 interface Run {
   readonly code: number
@@ -93,7 +93,7 @@ test('put makes a database of an empty file when it may make one', () =>
 
 test('damage is exit code 4, and the pages are named', () =>
   withEtcd(async (path) => {
-    const file = await openFile(path, 'r+')
+    const file = await openFile(damagedOnPurpose(path), 'r+')
     const { size } = await file.stat()
     // A page's header says which page it is: another number for every tenth page.
     for (let page = 4; page * 4096 < size; page += 10) {

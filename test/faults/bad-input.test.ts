@@ -15,6 +15,7 @@ import { copyAsCrashed } from '../support/crashed.ts'
 import { errorOf, expectOpenRefusal, expectRefusal } from '../support/refusal.ts'
 import { describeIf, testIf } from '../support/tools.ts'
 import {
+  damagedOnPurpose,
   inDirectory,
   openFilesIn,
   smallPages,
@@ -191,7 +192,7 @@ describe('a damaged file', () => {
   test.each(damages)('with %s is refused and left as it is', (_, damage, codes) =>
     inPath(async (path, directory) => {
       await makeDatabase(path)
-      await damage(path)
+      await damage(damagedOnPurpose(path))
       const before = await hashOfFile(path)
       await expectOpenRefusal(codes, directory, () => open(path))
       await expectOpenRefusal(codes, directory, () => open(path, { readOnly: true }))
@@ -226,7 +227,7 @@ describe('a damaged file', () => {
   test.each(wrongPages)('with %s is found out', (_, damage) =>
     inPath(async (path, directory) => {
       await makeDatabase(path)
-      await damage(path)
+      await damage(damagedOnPurpose(path))
       const before = await hashOfFile(path)
       const error = await errorOf(async () => {
         await using db = await open(path, { readOnly: true })

@@ -8,7 +8,7 @@ import { open, type Database } from '../../lib/index.ts'
 import { runChild } from '../support/child.ts'
 import { seed } from '../support/property.ts'
 import { countOf } from '../support/tiers.ts'
-import { codeOf, inDirectory, verifyFile } from '../support/with-database.ts'
+import { codeOf, damagedOnPurpose, inDirectory, verifyFile } from '../support/with-database.ts'
 
 const large = 'x'.repeat(300_000)
 
@@ -50,7 +50,7 @@ describe('a file that is cut short while it is open', () => {
       await makeDatabase(path)
       const db = await open(path)
       try {
-        await truncate(path, 8192)
+        await truncate(damagedOnPurpose(path), 8192)
         expect(await codeOf(() => call(db))).toBe('ERR_TRUNCATED')
         // From then on, whatever is asked.
         expect(await codeOf(() => db.bucket('b').get('k1'))).toBe('ERR_TRUNCATED')
@@ -71,7 +71,7 @@ describe('a file that is cut short while it is open', () => {
       await makeDatabase(path)
       const db = await open(path)
       await db.bucket('b').put('k1', 'written before')
-      await truncate(path, 8192)
+      await truncate(damagedOnPurpose(path), 8192)
       expect(await codeOf(() => db.checkpoint())).toBe('ERR_TRUNCATED')
       expect(await codeOf(() => db.close())).toBe('ERR_POISONED')
     }))
@@ -86,7 +86,7 @@ describe('a file that is cut short while it is open', () => {
         await db.close()
       }
       const db = await open(path)
-      await truncate(path, 1_000_000)
+      await truncate(damagedOnPurpose(path), 1_000_000)
       // More than was cut: the file would grow over the hole.
       for (let n = 0; n < 20; n++) void db.bucket('large').put(`y${n}`, Buffer.alloc(400_000, 'y'))
       expect(await codeOf(() => db.checkpoint())).toBe('ERR_TRUNCATED')
@@ -100,7 +100,7 @@ describe('a file that is cut short while it is open', () => {
       const db = await open(path)
       const snapshot = db.snapshot()
       await db.defrag()
-      await truncate(path, 8192)
+      await truncate(damagedOnPurpose(path), 8192)
       expect(snapshot.bucket('b').count()).toBe(5001)
       expect(await codeOf(() => walk(db))).toBe('ERR_TRUNCATED')
       snapshot.close()
@@ -131,7 +131,7 @@ const events = countOf({ short: 60, ci: 300, long: 10_000 }, 'HOTBOLT_CUTS_SHORT
 test(`${events} times cut short under four threads that scan it`, () =>
   inDirectory(async (directory) => {
     const path = join(directory, 'data.db')
-    await makeDatabase(path)
+    await makeDatabase(damagedOnPurpose(path))
     const args = [path, String(events), String(seed)]
     const { codes, scans } = JSON.parse((await runChild('cut-short', args)).join('')) as {
       codes: Record<string, number>

@@ -14,6 +14,7 @@ import { describeIf } from '../support/tools.ts'
 import {
   holdDefragAt,
   inDirectory,
+  judgeFilesIn,
   leftovers,
   openFilesIn,
   untimed,
@@ -32,6 +33,7 @@ async function withDisk(
     try {
       await run(join(mounted, 'data.db'), new Disk(mounted))
       expect(openFilesIn(mounted)).toEqual([])
+      await judgeFilesIn(mounted)
     } finally {
       execFileSync('umount', ['-l', mounted])
     }

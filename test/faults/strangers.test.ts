@@ -51,6 +51,7 @@ describe('a file with the name of a segment', () => {
       await db.close()
       expect(leftovers(path)).toHaveLength(8)
       expect(await readFile(`${path}-journal-00000003`, 'utf8')).toBe('somebody')
+      for (const name of leftovers(path)) await rm(join(directory, name))
     }))
 
   test.each([0, 1, 4096])('that holds %d zeros is what a crash left, and goes', (size) =>

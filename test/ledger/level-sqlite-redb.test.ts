@@ -10,6 +10,7 @@ import { expectRefusal } from '../support/refusal.ts'
 import { testIf } from '../support/tools.ts'
 import {
   codeOf,
+  damagedOnPurpose,
   inDirectory,
   leftovers,
   openFilesIn,
@@ -190,7 +191,7 @@ describe('damage', () => {
       for (const page of [branch, leaf]) {
         const bytes = Buffer.from(good)
         bytes.fill(0, page.offset, page.offset + 16)
-        await writeFile(path, bytes)
+        await writeFile(damagedOnPurpose(path), bytes)
         const damaged = await open(path)
         const bucket = damaged.bucket('b', { key: 'utf8' })
         const reads: (() => unknown)[] = [

@@ -24,9 +24,9 @@ void run(const fuzz::Target& target, const std::string& input, const std::string
 
 void replay(const std::string& name) {
   const fuzz::Target& target = *fuzz::find_target(name);
-  const auto root = std::filesystem::path(__FILE__).parent_path().parent_path();
+  const auto corpus = std::filesystem::path(HOTBOLT_FUZZ_CORPUS) / name;
   size_t count = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(root / "fuzz/corpus" / name)) {
+  for (const auto& entry : std::filesystem::directory_iterator(corpus)) {
     std::ifstream file(entry.path(), std::ios::binary);
     run(target, {std::istreambuf_iterator<char>(file), {}}, entry.path().filename());
     count++;

@@ -17,6 +17,7 @@ const powerCut = { native: 'whatever a power cut' }
 const failingCall = { native: 'every call that fails' }
 const hostileFile = { native: 'hostile files' }
 const sideBySide = { vitest: 'test/model/transactions.test.ts' }
+const severalThatMeet = { vitest: 'test/scenarios/backend-concurrency.test.ts' }
 
 export const plantedBugs: readonly PlantedBug[] = [
   {
@@ -521,5 +522,45 @@ export const plantedBugs: readonly PlantedBug[] = [
     find: '(!may_contradict() || still_applies())',
     replace: '(true || still_applies())',
     caughtBy: sideBySide,
+  },
+  {
+    name: 'leaves a transaction open whose callback has thrown',
+    file: 'lib/database/updates.ts',
+    find: `      scope.rollback()
+      throw error
+    }
+    return finish(`,
+    replace: `      throw error
+    }
+    return finish(`,
+    caughtBy: severalThatMeet,
+  },
+  {
+    name: 'runs updates side by side',
+    file: 'lib/database/updates.ts',
+    find: 'if (!this.#running) return this.#execute(callback, retries)',
+    replace: 'if (this.#queue.length === 0) return this.#execute(callback, retries)',
+    caughtBy: severalThatMeet,
+  },
+  {
+    name: 'opens for writing what somebody else has open',
+    file: 'native/core/page_file_open.cc',
+    find: 'while (!file.try_lock(kind)) {',
+    replace: 'while (!file.try_lock(LockKind::kShared)) {',
+    caughtBy: severalThatMeet,
+  },
+  {
+    name: 'takes over the unfinished file of a defragmentation whose process died',
+    file: 'native/core/recovery.cc',
+    find: 'files.remove(directory + "/" + name);',
+    replace: 'files.rename(directory + "/" + name, path);',
+    caughtBy: severalThatMeet,
+  },
+  {
+    name: 'replaces versions that readers see',
+    file: 'native/core/store.h',
+    find: 'return pins_.empty() ? 0 : pins_.rbegin()->first;',
+    replace: 'return 0;',
+    caughtBy: severalThatMeet,
   },
 ]

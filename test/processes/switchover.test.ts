@@ -3,6 +3,7 @@
 //
 //   HOTBOLT_RACES=10000 FC_SEED=7 npx vitest run test/processes/switchover.test.ts
 
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { turnOfEventLoop } from '../../lib/database/range.ts'
@@ -12,7 +13,13 @@ import { seed } from '../support/property.ts'
 import { announce } from '../support/replay.ts'
 import { randomFrom } from '../support/random.ts'
 import { describeIf } from '../support/tools.ts'
-import { inDirectory, openFilesIn, sharedJudge, verifyFile } from '../support/with-database.ts'
+import {
+  inDirectory,
+  leftovers,
+  openFilesIn,
+  sharedJudge,
+  verifyFile,
+} from '../support/with-database.ts'
 import { takeTurn } from '../support/turns.ts'
 import { countOf, patienceMs } from '../support/tiers.ts'
 
@@ -93,6 +100,9 @@ describeIf(['go', 'linux'], 'a bbolt that waits for a file that is then replaced
       owner.release()
       const { written, stale } = await contest
       expect({ written, stale }).toEqual({ written: true, stale: false })
+      // Who ends without a close leaves a journal, which is stale once bbolt has written.
+      await owner.exit()
+      for (const name of leftovers(path)) await rm(join(directory, name))
     }),
   )
 })

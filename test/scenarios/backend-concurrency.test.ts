@@ -78,15 +78,15 @@ describe('TestFailoverOnDefrag: the process dies in the middle, the next one tak
       expect(await child.exit(), child.errors).toEqual({ code: null, signal: 'SIGKILL' })
       const acknowledged = lines.flatMap((line) => /^ack (.*)$/.exec(line)?.slice(1) ?? [])
       expect(acknowledged.length).toBeGreaterThanOrEqual(20)
-      const db = await open(path)
-      const expectAll = (): void =>
+      const takeOver = async (run: (db: Database) => Promise<unknown>): Promise<string> => {
+        await using db = await open(path)
         expect(db.bucket('b').getMany(acknowledged).map(String)).toEqual(acknowledged)
-      expectAll()
-      await db.bucket('b').put('taken over', 'v')
-      await db.defrag()
-      expectAll()
-      const hash = await db.hash()
-      await db.close()
+        await run(db)
+        return await db.hash()
+      }
+      const taken = await takeOver((db) => db.bucket('b').put('taken over', 'v'))
+      const hash = await takeOver((db) => db.defrag())
+      expect(hash).toBe(taken)
       expect(leftovers(path)).toEqual([])
       await verifyFile(path, hash)
     }),

@@ -14,6 +14,7 @@ import { copyAsCrashed } from '../support/crashed.ts'
 import { expectRefusal } from '../support/refusal.ts'
 import { describeIf } from '../support/tools.ts'
 import {
+  damagedOnPurpose,
   holdDefragAt,
   inDirectory,
   smallPages,
@@ -351,7 +352,7 @@ test(
     await db.checkpoint()
     await db.backup(join(directory, 'copy.db'))
     await db.bucket('b').put('after', 'the backup')
-    const crashed = await copyAsCrashed(db, join(directory, 'crashed'))
+    const crashed = damagedOnPurpose(await copyAsCrashed(db, join(directory, 'crashed')))
     await writeFile(crashed, await readFile(join(directory, 'copy.db')))
     await expectRefusal('ERR_JOURNAL_STALE', () => open(crashed))
     const copy = await open(join(directory, 'copy.db'))

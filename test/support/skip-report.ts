@@ -1,5 +1,6 @@
-// The end of every test run: how many tests were skipped for want of which tool, and, as the very
-// last line, the counts. With HOTBOLT_NO_SKIP=1 a run that skipped anything is a failed run.
+// The end of every test run: how many files of databases were judged, how many tests were skipped
+// for want of which tool, and, as the very last line, the counts. With HOTBOLT_NO_SKIP=1 a run that
+// skipped anything is a failed run.
 import { existsSync, readFileSync } from 'node:fs'
 import type { Reporter, TestModule } from 'vitest/node'
 
@@ -28,6 +29,7 @@ export class SkipReport implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], unhandledErrors: readonly unknown[]): void {
     const counts = nativeCounts()
     const skippedByTool = new Map<string, number>()
+    let judged = 0
     for (const module of modules) {
       for (const test of module.children.allTests()) {
         const { state } = test.result()
@@ -38,6 +40,7 @@ export class SkipReport implements Reporter {
           skippedByTool.set(tool, (skippedByTool.get(tool) ?? 0) + 1)
         }
       }
+      judged += module.meta().judged ?? 0
       // A file that does not load, or a hook that fails, fails the run without any failed test.
       if (module.errors().length > 0) counts.failed += 1
     }
@@ -46,6 +49,7 @@ export class SkipReport implements Reporter {
     if (process.env['HOTBOLT_NO_SKIP'] === '1' && counts.skipped > 0) process.exitCode = 1
     // At exit, so that no other reporter prints after it.
     process.once('exit', () => {
+      process.stdout.write(`files of databases judged: ${judged}\n`)
       process.stdout.write(describeTools(skippedByTool))
       process.stdout.write(
         `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`,

@@ -7,35 +7,23 @@
 import { existsSync, readdirSync, readlinkSync, statfsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
-import { afterAll, expect } from 'vitest'
+import { join } from 'node:path'
+import { expect } from 'vitest'
 
 import { open, type Bucket, type Database, type OpenOptions } from '../../lib/index.ts'
 import type { DefragReport } from '../../lib/index.ts'
 import type { InternalDefragOptions, PausePoint } from '../../lib/options.ts'
-import { BboltJudge } from '../oracle/bbolt.ts'
 import type { Path } from './model.ts'
 import { tier } from './tiers.ts'
-import { hasTool } from './tools.ts'
+import { judgeFilesIn, leftovers, verifyFile } from './verdict.ts'
+
+export { damagedOnPurpose, judgeFilesIn, leftovers, sharedJudge, verifyFile } from './verdict.ts'
 
 /** The smallest page gives the deepest trees; the small memtable makes checkpoints frequent. */
 export const smallPages: OpenOptions = { pageSize: 1024, checkpointBytes: 16 << 10 }
 
 /** No checkpoint begins because of time, however slow the machine is. */
 export const untimed: OpenOptions = { checkpointIntervalMs: 0, checkpointIdleMs: 0 }
-
-let judge: Promise<BboltJudge> | undefined
-
-/** One for the whole test file. Requires the tool 'go'. */
-export function sharedJudge(): Promise<BboltJudge> {
-  judge ??= BboltJudge.start()
-  return judge
-}
-
-afterAll(async () => {
-  await (await judge)?.close()
-  judge = undefined
-})
 
 /** Containers have a /dev/shm too, but often a small one. */
 const memoryBytesMin = 4 * 2 ** 30
@@ -56,14 +44,16 @@ const usualParent = tier === 'short' ? memoryDirectory : tmpdir()
 /** On another file system than the directories of tests, where there is a second one. */
 export const otherDirectory: string = tier === 'short' ? tmpdir() : memoryDirectory
 
-/** Calls `run` with a new directory, which is removed afterwards. */
+/** Calls `run` with a new directory; has the databases in it judged, and removes it. */
 export async function inDirectory<T>(
   run: (directory: string) => Promise<T>,
   parent: string = usualParent,
 ): Promise<T> {
   const directory = await mkdtemp(join(parent, 'hotbolt-test-'))
   try {
-    return await run(directory)
+    const result = await run(directory)
+    await judgeFilesIn(directory)
+    return result
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
@@ -133,33 +123,6 @@ export function withDatabase(
       }
       expect(openFilesIn(directory), 'no descriptor stays open').toEqual([])
     })
-}
-
-/** Opens the closed file read-only and has it checked by us and by bbolt; gives its hash. */
-export async function verifyFile(path: string, hash?: string): Promise<string> {
-  const db = await open(path, { readOnly: true })
-  let found: string
-  try {
-    const report = await db.check()
-    expect(report.issues, "our check's issues").toEqual([])
-    expect(report.ok).toBe(true)
-    found = await db.hash()
-  } finally {
-    await db.close()
-  }
-  if (hash !== undefined) expect(found, 'the hash after opening again').toBe(hash)
-  if (!hasTool('go')) return found
-  const bbolt = await sharedJudge()
-  expect(await bbolt.check(path), "bbolt's verdict").toEqual({ ok: true, errors: [] })
-  expect((await bbolt.dump(path)).sha256, "the hash of bbolt's dump").toBe(found)
-  return found
-}
-
-/** What lies beside a database and belongs to it: journal segments and temporary files. */
-export function leftovers(path: string): string[] {
-  const folder = join(path, '..')
-  if (!existsSync(folder)) return []
-  return readdirSync(folder).filter((name) => name.startsWith(`${basename(path)}-`))
 }
 
 /** What a process, this one, has open inside a directory; [] where /proc does not tell. */

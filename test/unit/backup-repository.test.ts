@@ -21,7 +21,7 @@ import type { MadeTable } from '../support/backups.ts'
 import { MemoryTarget } from '../support/memory-target.ts'
 import { expectRefusal } from '../support/refusal.ts'
 import { keysIn } from '../support/target-contract.ts'
-import { inDirectory, openFilesIn, verifyFile } from '../support/with-database.ts'
+import { damagedOnPurpose, inDirectory, openFilesIn, verifyFile } from '../support/with-database.ts'
 
 type Context = { readonly target: Target; readonly directory: string }
 
@@ -134,12 +134,13 @@ describe.each(['directory', 'memory'])('in a target of kind %s', (kind) => {
 
   test(
     'a store that was damaged before it was hashed is found by verifying deep',
-    withTarget(kind, async ({ target }) => {
+    withTarget(kind, async ({ target, directory }) => {
       const source = { kind: 'catalog', id: 'x' }
       const bytes = await storeBytes(3000)
       bytes.fill(0xee, bytes.length - 3000, bytes.length - 1000)
       const noStore = { name: 'none', contents: { 'data.db': randomBytes(5000) } }
       const tables = [{ name: 'bad', contents: { 'data.db': bytes } }, noStore]
+      damagedOnPurpose(join(directory, 'backups', 'one'))
       await putBackup(target, 'one', tables, { source })
       expect((await verifyBackup({ target, name: 'one', depth: 'full' })).ok).toBe(true)
       const { ok, issues } = await verifyBackup({ target, name: 'one', depth: 'deep' })

@@ -4,7 +4,7 @@ import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { HotboltError, open, type Database } from '../../lib/index.ts'
-import { inDirectory } from '../support/with-database.ts'
+import { damagedOnPurpose, inDirectory } from '../support/with-database.ts'
 
 /** Who calls: the name that the stack must show. */
 async function somebody(calls: () => Promise<unknown>): Promise<unknown> {
@@ -33,7 +33,7 @@ async function withHarmedDatabase(
     const db = await open(path)
     for (let n = 0; n < 2000; n++) void db.bucket('b').put(`key${n}`, 'v'.repeat(100))
     await db.checkpoint()
-    harm(path)
+    harm(damagedOnPurpose(path))
     try {
       await use(db, path)
     } finally {

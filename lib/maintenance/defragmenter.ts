@@ -5,9 +5,9 @@
 // catching up go on beside checkpoints.
 //
 // It always ends. While it catches up, writers are slowed down so that each round is at most half
-// of the one before (round-pace.ts). While it copies, the journal grows: as soon as the disk
-// has less to spare than the journal has taken, writers are held to what it can take until the
-// copy is done; when that does not help, ERR_NO_SPACE ends the defragmentation.
+// of the one before (writers-pace.ts). While it copies, the journal grows: when the disk becomes
+// short of space they are slowed down too, and when that does not help, ERR_NO_SPACE ends the
+// defragmentation.
 
 import type { Thrown } from '../callbacks.ts'
 import { HotboltError, toHotboltError } from '../errors.ts'
@@ -16,7 +16,7 @@ import type { Store } from '../database/store.ts'
 import { native, type DefragHandle, type DefragStep } from '../native.ts'
 import type { PausePoint, ResolvedDefragOptions } from '../options.ts'
 import { DefragObserver } from './defrag-observer.ts'
-import { RoundPace } from './round-pace.ts'
+import { paceWhileCopying, RoundPace } from './writers-pace.ts'
 import { isAbortable, transition, type DefragEvent, type DefragPhase } from './phase.ts'
 
 /** Then it has not converged, because nobody awaits: what is left waits for the switch. */
@@ -119,11 +119,10 @@ export class Defragmenter {
     const startMs = performance.now()
     const { checkpointer } = this.#store
     const look = (): void => {
-      const { bytesCopied, bytesTotal, spareBytes } = native.defragProgress(handle)
+      const progress = native.defragProgress(handle)
       const { journalBytes } = native.stats(this.#store.handle)
-      const isShort = spareBytes < journalBytes && bytesCopied > 0
-      const restMs = (performance.now() - startMs) * (bytesTotal / Math.max(bytesCopied, 1) - 1)
-      checkpointer.paceWriters(isShort ? spareBytes / Math.max(restMs, lookMs) : Infinity)
+      const elapsedMs = performance.now() - startMs
+      checkpointer.paceWriters(paceWhileCopying(progress, journalBytes, elapsedMs))
     }
     const timer = setInterval(look, lookMs).unref()
     return () => clearInterval(timer)

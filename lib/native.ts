@@ -98,10 +98,14 @@ export interface DefragProgress {
   readonly entriesCopied: number
   /** Estimate of the copy's size in bytes: pages in use of the pinned snapshot. */
   readonly bytesTotal: number
-  /** Bytes of memtables that the new file does not hold yet, the active one included. */
+  /** Of writes that the new file does not hold yet, as they are in the journal. */
   readonly backlogBytes: number
   /** By how much the journal may grow while the copy goes on. */
   readonly spareBytes: number
+  /** The new file, and the memtables that would lie above it, hold everything. */
+  readonly coversBase: boolean
+  /** That, and these memtables are no more than a checkpoint's work. */
+  readonly caughtUp: boolean
 }
 
 export interface DefragStep {

@@ -39,7 +39,6 @@ export class Checkpointer {
   #turn: Promise<void> = Promise.resolve()
   #scheduled = false
   #held = false
-  #completed = 0
   #writtenBytes = 0
   #hurries = false
   #failing = false
@@ -54,11 +53,6 @@ export class Checkpointer {
     this.#onRoom = onRoom
     const { checkpointIntervalMs, checkpointIdleMs } = limits
     this.#clock = new CheckpointClock(checkpointIntervalMs, checkpointIdleMs, this.#sealOld)
-  }
-
-  /** The number of checkpoints that have changed the page file. */
-  get completed(): number {
-    return this.#completed
   }
 
   /**
@@ -125,6 +119,11 @@ export class Checkpointer {
   /** Writers wait for checkpoints, or soon will. */
   get isBehind(): boolean {
     return this.#hurries
+  }
+
+  /** To the journal, by all groups that have ended. */
+  get writtenBytes(): number {
+    return this.#writtenBytes
   }
 
   /** The speed at which memtables are merged. */
@@ -233,7 +232,6 @@ export class Checkpointer {
       const { memtables, bytes } = await native.checkpoint(this.#store, this.#hurries)
       this.#failing = false
       if (memtables === 0) return
-      this.#completed++
       const durationMs = performance.now() - startMs
       this.#pressure.merged(bytes, durationMs)
       this.#relax()

@@ -96,6 +96,6 @@ export class DefragObserver {
 }
 
 function copiedBy(handle: DefragHandle): typeof nothing {
-  const { spareBytes: _, ...copied } = native.defragProgress(handle)
-  return copied
+  const { bytesCopied, entriesCopied, bytesTotal, backlogBytes } = native.defragProgress(handle)
+  return { bytesCopied, entriesCopied, bytesTotal, backlogBytes }
 }

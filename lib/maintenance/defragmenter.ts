@@ -1,32 +1,30 @@
 // One online defragmentation: orders native's verbs by the phases of phase.ts.
 //
 // What must not meet a checkpoint, which moves memtables into the old file, runs inside the
-// checkpointer's exclusive(): pinning, each round of catching up, and everything from the end of
-// the last round until the new file is the store's base.
+// checkpointer's exclusive(): pinning, and the switch from one file to the other. Copying and
+// catching up go on beside checkpoints.
 //
-// It always ends. While it catches up, writers are held to half the speed of its rounds, so that
-// each is at most half of the one before. While it copies, the journal grows: as soon as the disk
-// has less to spare than the journal has taken, writers are held to what it can take until the
-// copy is done; when that does not help, ERR_NO_SPACE ends the defragmentation.
+// It always ends. While it catches up, writers are slowed down so that each round is at most half
+// of the one before (writers-pace.ts). While it copies, the journal grows: when the disk becomes
+// short of space they are slowed down too, and when that does not help, ERR_NO_SPACE ends the
+// defragmentation.
 
 import type { Thrown } from '../callbacks.ts'
 import { HotboltError, toHotboltError } from '../errors.ts'
-import type { DefragReport, DefragRound } from '../database/maintainer.ts'
+import type { DefragReport } from '../database/maintainer.ts'
 import type { Store } from '../database/store.ts'
 import { native, type DefragHandle, type DefragStep } from '../native.ts'
 import type { PausePoint, ResolvedDefragOptions } from '../options.ts'
 import { DefragObserver } from './defrag-observer.ts'
+import { paceWhileCopying, RoundPace } from './writers-pace.ts'
 import { isAbortable, transition, type DefragEvent, type DefragPhase } from './phase.ts'
 
-/** Catching up has converged when a round was as small or as short as this. */
-const roundBytesEnough = 1 << 20
-const roundMsEnough = 50
-/** Or it will not, because nobody awaits: what is left stays in memtables above the new file. */
+/** Then it has not converged, because nobody awaits: what is left waits for the switch. */
 const roundsMax = 16
-/** Of writers while it catches up, in speeds of a round. */
-const writersShare = 0.5
 /** How often it looks at the space for the journal. */
 const lookMs = 100
+/** How often it tells writers how fast they may be while it catches up. */
+const paceMs = 20
 
 export class Defragmenter {
   readonly #store: Store
@@ -38,7 +36,7 @@ export class Defragmenter {
   #thrown: Thrown | undefined
   #phase: DefragPhase = 'idle'
   #handle: DefragHandle | undefined
-  #checkpointsSeen = 0
+  #replayedBytesPerMs: number | undefined
 
   constructor(store: Store, options: ResolvedDefragOptions) {
     this.#store = store
@@ -121,11 +119,10 @@ export class Defragmenter {
     const startMs = performance.now()
     const { checkpointer } = this.#store
     const look = (): void => {
-      const { bytesCopied, bytesTotal, spareBytes } = native.defragProgress(handle)
+      const progress = native.defragProgress(handle)
       const { journalBytes } = native.stats(this.#store.handle)
-      const isShort = spareBytes < journalBytes && bytesCopied > 0
-      const restMs = (performance.now() - startMs) * (bytesTotal / Math.max(bytesCopied, 1) - 1)
-      checkpointer.paceWriters(isShort ? spareBytes / Math.max(restMs, lookMs) : Infinity)
+      const elapsedMs = performance.now() - startMs
+      checkpointer.paceWriters(paceWhileCopying(progress, journalBytes, elapsedMs))
     }
     const timer = setInterval(look, lookMs).unref()
     return () => clearInterval(timer)
@@ -133,58 +130,69 @@ export class Defragmenter {
 
   async #catchUp(handle: DefragHandle): Promise<void> {
     this.#enter('copied')
-    this.#store.checkpointer.paceWriters(this.#store.checkpointer.bytesPerMs * writersShare)
-    for (;;) {
+    do {
       await this.#pause('round')
-      const { checkpointer } = this.#store
-      const round = await this.#replay(handle, (step) => checkpointer.exclusive(step))
-      if (round.bytes < roundBytesEnough || round.durationMs < roundMsEnough) return
-      if (this.#observer.rounds.length === roundsMax) break
-    }
+      await this.#replay(handle)
+      if (native.defragProgress(handle).caughtUp) return
+    } while (this.#observer.rounds.length < roundsMax)
     const message = `Catching up did not converge in ${roundsMax} rounds`
-    this.#observer.warnings.push(`${message}: the rest is merged into the new file by checkpoints`)
+    this.#observer.warnings.push(`${message}: writers may have waited for the rest`)
   }
 
-  /** One round, each of its steps in its `turn`. */
-  async #replay(
-    handle: DefragHandle,
-    turn: (step: () => Promise<DefragStep>) => Promise<DefragStep>,
-  ): Promise<DefragRound> {
+  /** One round: what was written until it began. */
+  async #replay(handle: DefragHandle): Promise<void> {
     this.#observer.round++
     const startMs = performance.now()
+    const { pace, stop } = this.#paceWriters(handle, startMs)
     let bytes = 0
     let entries = 0
-    for (let complete = false; !complete;) {
-      const step = await turn(() => this.#step(handle))
-      bytes += step.bytes
-      entries += step.entries
-      complete = step.complete
+    try {
+      for (let complete = false; !complete;) {
+        const step = await this.#step(handle, entries > 0)
+        bytes += step.bytes
+        entries += step.entries
+        complete = step.complete
+        pace.stepEnded(step.bytes, performance.now())
+      }
+    } finally {
+      stop()
     }
-    const round = { bytes, entries, durationMs: performance.now() - startMs }
-    this.#observer.rounds.push(round)
-    return round
+    this.#replayedBytesPerMs = pace.bytesPerMs
+    this.#observer.rounds.push({ bytes, entries, durationMs: performance.now() - startMs })
   }
 
-  async #step(handle: DefragHandle): Promise<DefragStep> {
+  /** Until it is stopped; then they stay as fast as they were last. */
+  #paceWriters(handle: DefragHandle, startMs: number): { pace: RoundPace; stop: () => void } {
+    const { checkpointer } = this.#store
+    const { backlogBytes } = native.defragProgress(handle)
+    const { writtenBytes } = checkpointer
+    const pace = new RoundPace(
+      backlogBytes,
+      this.#replayedBytesPerMs ?? checkpointer.bytesPerMs,
+      startMs,
+    )
+    const look = (): void => {
+      const written = checkpointer.writtenBytes - writtenBytes
+      checkpointer.paceWriters(pace.writersBytesPerMs(written, performance.now()))
+    }
+    look()
+    const timer = setInterval(look, paceMs).unref()
+    return { pace, stop: () => clearInterval(timer) }
+  }
+
+  /** Writers wait for the steps after the first, and for the rounds after the first. */
+  #step(handle: DefragHandle, continues: boolean): Promise<DefragStep> {
     this.#throwIfCancelled()
     const { checkpointer } = this.#store
-    this.#checkpointsSeen = checkpointer.completed
-    const startMs = performance.now()
-    // Writers wait for the rounds after the first, and for a checkpoint that waits for this.
-    const isUrgent = checkpointer.isBehind || this.#observer.rounds.length > 0
-    const step = await this.#observer.timed(() => native.defragCatchUp(handle, isUrgent))
-    const durationMs = Math.max(performance.now() - startMs, 1)
-    checkpointer.paceWriters((step.bytes / durationMs) * writersShare)
-    return step
+    const isUrgent = continues || checkpointer.isBehind || this.#observer.rounds.length > 0
+    return this.#observer.timed(() => native.defragCatchUp(handle, isUrgent))
   }
 
   async #switch(handle: DefragHandle): Promise<void> {
     const { checkpointer } = this.#store
     await checkpointer.exclusive(async () => {
       // A checkpoint since the last round has moved memtables where the new file cannot see them.
-      if (checkpointer.completed !== this.#checkpointsSeen) {
-        await this.#replay(handle, (step) => step())
-      }
+      if (!native.defragProgress(handle).coversBase) await this.#replay(handle)
       this.#enter('caught-up')
       await this.#pause('before-publish')
       await native.defragPublish(handle)

@@ -62,6 +62,8 @@ napi_value defrag_progress(napi_env env, napi_callback_info info) {
         .number("bytesTotal", double(box.defrag->total_bytes()))
         .number("backlogBytes", double(box.defrag->backlog_bytes()))
         .number("spareBytes", double(box.defrag->spare_bytes()))
+        .boolean("coversBase", box.defrag->covers_base())
+        .boolean("caughtUp", box.defrag->is_caught_up())
         .object();
   });
 }
@@ -71,7 +73,7 @@ napi_value defrag_catch_up(napi_env env, napi_callback_info info) {
     auto [handle, urgent] = get_arguments<2>(env, info);
     auto& box = get_handle<DefragHandle>(env, handle);
     auto defrag = box.defrag;
-    Worker& worker = get_bool(env, urgent) ? box.store->urgent() : box.store->copier();
+    Worker& worker = get_bool(env, urgent) ? box.store->replayer() : box.store->copier();
     box.store->require_writable();
     auto round = std::make_shared<CatchUp>(defrag->begin_catch_up());
     auto work = [=] { defrag->run_catch_up(*round); };

@@ -1,6 +1,8 @@
 // See defrag.h.
 #include "core/defrag.h"
 
+#include <algorithm>
+
 #include "core/recovery.h"
 #include "core/replayer.h"
 
@@ -19,6 +21,16 @@ constexpr uint64_t kLookUs = 50'000;
 constexpr uint64_t kJournalCheckpoints = 4;
 
 constexpr uint64_t kPollUs = 200;
+
+// Segments before the one with transaction `covered` + 1: a checkpoint may take them away while
+// others are read.
+void drop_covered(std::vector<JournalSegment>& segments, Seq covered) {
+  const auto begins_behind = [&](const JournalSegment& segment) {
+    return segment.first_seq > covered + 1;
+  };
+  const auto behind = std::find_if(segments.begin(), segments.end(), begins_behind);
+  if (behind != segments.begin()) segments.erase(segments.begin(), behind - 1);
+}
 
 }  // namespace
 
@@ -79,8 +91,11 @@ void Defrag::pin() {
   HOTBOLT_ASSERT(store_->defrag_ == nullptr && target_ != nullptr && !published_);
   pinned_ = store_->view_->base;
   covered_ = store_->covered_seq();
-  pinned_seq_ = store_->last_seq_;
+  pinned_seq_ = covered_;
   pinned_written_bytes_ = store_->written_bytes_;
+  for (const auto& memtable : store_->view_->layers) {
+    pinned_written_bytes_ -= memtable->journal_bytes();
+  }
   store_->recycle_limit_ = covered_.load();
   store_->defrag_ = shared_from_this();
   store_->update_backlog();
@@ -94,18 +109,17 @@ void Defrag::copy() {
 }
 
 uint64_t Defrag::backlog_bytes() const {
-  uint64_t bytes = 0;
-  for (const auto& memtable : store_->view_->layers) {
-    if (!memtable->sealed() || memtable->last_seq() > covered_) bytes += memtable->weight();
-  }
-  return bytes;
+  return store_->written_bytes_ - pinned_written_bytes_ - replayed_bytes_;
+}
+
+bool Defrag::is_caught_up() const {
+  return covers_base() && backlog_bytes() <= store_->options_.checkpoint_bytes / 2;
 }
 
 // Each step rewrites the pages that it touches, so that small ones would rewrite the file again and
-// again; but during a large one more is written than may be kept.
+// again.
 Seq Defrag::step_seqs() const {
-  const uint64_t step_bytes =
-      std::min(store_->options_.checkpoint_bytes, store_->options_.retained_bytes_max / 2);
+  const uint64_t step_bytes = store_->options_.checkpoint_bytes;
   const Seq seqs = store_->last_seq_ - pinned_seq_;
   const uint64_t bytes = store_->written_bytes_ - pinned_written_bytes_;
   return seqs == 0 ? 1 : std::max<Seq>(1, step_bytes / std::max<uint64_t>(1, bytes / seqs));
@@ -126,7 +140,7 @@ CatchUp Defrag::begin_catch_up() {
     const auto& memtable = store_->view_->layers[i];
     if (memtable->last_seq() <= round.covered) continue;
     round.memtables.push_back(memtable);
-    round.bytes += memtable->weight();
+    round.bytes += memtable->journal_bytes();
   }
   if (!round.memtables.empty()) round.covered = round.memtables.front()->last_seq();
   return round;
@@ -141,6 +155,7 @@ void Defrag::run_catch_up(CatchUp& round) {
       store_->files_.sleep_us(kPollUs);
     }
     JournalDirectory journal = list_journal(store_->files_, store_->path_);
+    drop_covered(journal.segments, covered_);
     ReplayResult result = replay_into_file(
         store_->files_, journal.segments, covered_, round.journal_until, target_,
         store_->database_id_, options_.fill, store_->options_.checkpoint_bytes, replay_pacer_);
@@ -158,6 +173,7 @@ void Defrag::run_catch_up(CatchUp& round) {
     tx.commit({.database_id = store_->database_id_, .journal_seq = round.covered});
   }
   covered_ = round.covered;
+  replayed_bytes_ += round.bytes;
   store_->recycle_limit_ = covered_.load();
   replay_pacer_.hurry(true);  // the first round alone has time
 }
@@ -203,6 +219,7 @@ void Defrag::install() {
 
 void Defrag::install_target() {
   HOTBOLT_ASSERT(target_ != nullptr && published_ && store_->defrag_.get() == this);
+  HOTBOLT_ASSERT(covers_base());
   std::shared_ptr<PageFile> old = std::exchange(store_->file_, target_);
   std::vector<std::shared_ptr<const Memtable>> newer;
   for (size_t i = 1; i < store_->view_->layers.size(); i++) {

@@ -214,7 +214,7 @@ bool JournalScan::read_frame(const JournalSegment& segment, Window& window) {
   if (header->seq <= covered_) return true;
   end_.last_seq = header->seq;
   end_.frames++;
-  end_.bytes += header->body_size;
+  end_.bytes += frame_size(header->body_size);
   visit_(header->seq, body);
   return true;
 }

@@ -95,6 +95,7 @@ void Store::halt() noexcept {
 // All but the one that closes. The reclaimer gets what the others leave.
 void Store::stop_workers() noexcept {
   copier_.stop();
+  replayer_.stop();
   checker_.stop();
   worker_.stop();
   reclaimer_.stop();

@@ -175,10 +175,11 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   void discard(std::shared_ptr<const void> garbage) noexcept;
   // While acknowledgements wait for checkpoints, these do not wait for syncs.
   void hurry(bool on) noexcept { pacer_.hurry(on); }
-  Worker& worker() { return worker_; }    // checkpoints, recycling
-  Worker& urgent() { return urgent_; }    // those that others wait for; close
-  Worker& checker() { return checker_; }  // check
-  Worker& copier() { return copier_; }    // defragmentation
+  Worker& worker() { return worker_; }      // checkpoints, recycling
+  Worker& urgent() { return urgent_; }      // those that others wait for; close
+  Worker& checker() { return checker_; }    // check
+  Worker& copier() { return copier_; }      // defragmentation
+  Worker& replayer() { return replayer_; }  // catching up, when writers wait for it
   Worker& reclaimer() { return reclaimer_; }
   FileSystem& files() { return files_; }
   const std::string& path() const { return path_; }
@@ -274,6 +275,7 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   Worker checker_{Priority::kBackground};
   Worker worker_{Priority::kBackground};
   Worker urgent_;
+  Worker replayer_;
   Worker copier_{Priority::kBackground};
 };
 

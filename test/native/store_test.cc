@@ -164,6 +164,63 @@ TEST("a defragmentation gives way when the disk is nearly full; the writer does 
   close_store(store);
 }
 
+TEST("a defragmentation tells how much the journal may grow while it copies") {
+  SimFileSystem files(1);
+  auto store = Store::open(files, kPath, small_options(), std::make_shared<Listener>());
+  BucketRef ref;
+  ref.path = {"b"};
+  for (int n = 0; n < 1000; n++) store->put(ref, std::to_string(n), std::string(1000, 'v'));
+  checkpoint(*store);
+  auto defrag = std::make_shared<Defrag>(store, DefragOptions{});
+  defrag->prepare();
+  defrag->pin();
+  EXPECT_EQ(defrag->spare_bytes(), Defrag::kSpareUnknown);
+  files.set_free_space(20 << 20);
+  defrag->copy();
+  EXPECT_TRUE(defrag->spare_bytes() > 0 && defrag->spare_bytes() <= 4 << 20);
+  defrag->abort();
+  defrag->release();
+  defrag.reset();
+  close_store(store);
+}
+
+TEST("a checkpoint goes on beside a round of catching up, and hides nothing from the new file") {
+  SimFileSystem files(1);
+  const auto listener = std::make_shared<Listener>();
+  auto store = Store::open(files, kPath, small_options(), listener);
+  BucketRef ref;
+  ref.path = {"b"};
+  store->put(ref, "copied", "v");
+  checkpoint(*store);
+  auto defrag = std::make_shared<Defrag>(store, DefragOptions{});
+  defrag->prepare();
+  defrag->pin();
+  defrag->copy();
+  store->put(ref, "in the round", "v");
+  CatchUp round = defrag->begin_catch_up();
+  store->put(ref, "in the checkpoint", "v");
+  listener->wait(store->submit());
+  checkpoint(*store);
+  defrag->run_catch_up(round);
+  EXPECT_TRUE(!defrag->covers_base() && defrag->backlog_bytes() > 0);
+  CatchUp second = defrag->begin_catch_up();
+  defrag->run_catch_up(second);
+  EXPECT_TRUE(defrag->is_caught_up());
+  EXPECT_EQ(defrag->backlog_bytes(), 0);
+  EXPECT_TRUE(round.bytes > 0 && second.bytes > 0);
+  store->put(ref, "above the new file", "v");
+  EXPECT_TRUE(defrag->is_caught_up() && defrag->backlog_bytes() > 0);
+  defrag->publish();
+  defrag->install();
+  defrag->clean();
+  defrag.reset();
+  EXPECT_EQ(dump(*store).buckets["b"].values.size(), 4);
+  close_store(store);
+  store = Store::open(files, kPath, small_options(), std::make_shared<Listener>());
+  EXPECT_EQ(dump(*store).buckets["b"].values.size(), 4);
+  close_store(store);
+}
+
 TEST("a transaction that changes nothing is covered by a checkpoint like any other") {
   SimFileSystem files(1);
   auto store = Store::open(files, kPath, small_options(), std::make_shared<Listener>());

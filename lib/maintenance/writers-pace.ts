@@ -1,0 +1,63 @@
+// How fast writers may be, in bytes per millisecond, while a defragmentation goes on.
+//
+// While it copies, nothing slows them down but a disk that has less to spare than the journal has
+// taken: then they are held to what it can take until the copy is done.
+//
+// What they write during a round of catching up is the next round: less than half of this one,
+// however long it takes. They share a budget evenly over the time that the round is expected to
+// take. When it takes longer, what is left of the budget is spread over longer and longer times:
+// they are slowed down more and more, and never stopped.
+
+import type { DefragProgress } from '../native.ts'
+
+/** Of a round; below a half, because a measured speed is an old one. */
+const budgetShare = 0.4
+/** A round that is overdue is expected to take this share of its time again. */
+const overdueShare = 0.5
+const restMsLeast = 20
+
+export function paceWhileCopying(
+  { bytesCopied, bytesTotal, spareBytes }: DefragProgress,
+  journalBytes: number,
+  elapsedMs: number,
+): number {
+  if (spareBytes >= journalBytes || bytesCopied === 0) return Infinity
+  const restMs = elapsedMs * (bytesTotal / bytesCopied - 1)
+  return spareBytes / Math.max(restMs, restMsLeast)
+}
+
+export class RoundPace {
+  readonly #roundBytes: number
+  readonly #startMs: number
+  #bytesPerMs: number
+  #replayedBytes = 0
+  #stepStartMs: number
+
+  /** `bytesPerMs` is how fast it is expected to be, before its first step has ended. */
+  constructor(roundBytes: number, bytesPerMs: number, nowMs: number) {
+    this.#roundBytes = roundBytes
+    this.#bytesPerMs = bytesPerMs
+    this.#startMs = nowMs
+    this.#stepStartMs = nowMs
+  }
+
+  /** Measured so far. */
+  get bytesPerMs(): number {
+    return this.#bytesPerMs
+  }
+
+  stepEnded(bytes: number, nowMs: number): void {
+    this.#replayedBytes += bytes
+    this.#stepStartMs = nowMs
+    this.#bytesPerMs = Math.max(this.#replayedBytes, 1) / Math.max(nowMs - this.#startMs, 1)
+  }
+
+  /** For writers who have written so much since the round began. */
+  writersBytesPerMs(writtenBytes: number, nowMs: number): number {
+    const leftBytes = Math.max(this.#roundBytes * budgetShare - writtenBytes, 0)
+    const expectedMs = (this.#roundBytes - this.#replayedBytes) / this.#bytesPerMs
+    const restMs = this.#stepStartMs + expectedMs - nowMs
+    const overdueMs = (nowMs - this.#startMs) * overdueShare
+    return leftBytes / Math.max(restMs, overdueMs, restMsLeast)
+  }
+}

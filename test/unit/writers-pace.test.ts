@@ -1,0 +1,75 @@
+// How fast writers may be while a defragmentation goes on.
+
+import { describe, expect, test } from 'vitest'
+import { paceWhileCopying, RoundPace } from '../../lib/maintenance/writers-pace.ts'
+
+const mb = 1_000_000
+
+/** What writers write who are as fast as they may be, while a round is replayed. */
+function writtenDuring(roundBytes: number, expected: number, actual: number, steps = 1): number {
+  const pace = new RoundPace(roundBytes, expected, 0)
+  const stepMs = roundBytes / steps / actual
+  let written = 0
+  let ended = 0
+  for (let nowMs = 0; nowMs < roundBytes / actual; nowMs += 20) {
+    if (nowMs >= (ended + 1) * stepMs) pace.stepEnded(roundBytes / steps, ++ended * stepMs)
+    const bytesPerMs = pace.writersBytesPerMs(written, nowMs)
+    expect(bytesPerMs).toBeGreaterThan(0)
+    written += bytesPerMs * 20
+  }
+  return written
+}
+
+describe('during a round', () => {
+  test.each([
+    ['as fast as expected', 20_000, 20_000, 1],
+    ['three times as slow', 20_000, 7000, 1],
+    ['thirty times as slow', 20_000, 700, 1],
+    ['slow, in steps', 20_000, 2000, 6],
+    ['faster', 5000, 50_000, 4],
+  ])('that is %s, less than half of it is written', (_, expected, actual, steps) => {
+    expect(writtenDuring(100 * mb, expected, actual, steps)).toBeLessThan(50 * mb)
+  })
+
+  test('nobody is slowed down more than needed', () => {
+    expect(writtenDuring(100 * mb, 20_000, 20_000)).toBeGreaterThan(30 * mb)
+    expect(writtenDuring(100 * mb, 20_000, 7000)).toBeGreaterThan(30 * mb)
+  })
+
+  test('its speed is known when a step has ended', () => {
+    const pace = new RoundPace(100 * mb, 20_000, 1000)
+    pace.stepEnded(10 * mb, 2000)
+    expect(pace.bytesPerMs).toBe(10_000)
+  })
+})
+
+describe('while it copies', () => {
+  const progress = {
+    bytesCopied: 25 * mb,
+    entriesCopied: 0,
+    bytesTotal: 100 * mb,
+    backlogBytes: 0,
+    spareBytes: 30 * mb,
+    coversBase: false,
+    caughtUp: false,
+  }
+
+  test('writers are not slowed down while there is as much space again as the journal took', () => {
+    expect(paceWhileCopying(progress, 30 * mb, 1000)).toBe(Infinity)
+  })
+
+  test('with less they share the rest over the time that the copy will take', () => {
+    expect(paceWhileCopying(progress, 40 * mb, 1000)).toBe((30 * mb) / 3000)
+    expect(paceWhileCopying({ ...progress, spareBytes: 0 }, 40 * mb, 1000)).toBe(0)
+  })
+
+  test('how long it will take is not known before anything is copied', () => {
+    expect(paceWhileCopying({ ...progress, bytesCopied: 0 }, 40 * mb, 1000)).toBe(Infinity)
+  })
+
+  test('a copy that has ended leaves a rate, not an infinity of bytes', () => {
+    expect(paceWhileCopying({ ...progress, bytesCopied: 100 * mb }, 40 * mb, 1000)).toBeLessThan(
+      Infinity,
+    )
+  })
+})

@@ -90,6 +90,7 @@ function spawnQuietly(command: string, args: string[]): void {
   }
 }
 
+/** A database with a journal beside it; gives the hash of what is acknowledged. */
 async function written(path: string): Promise<{ db: Database; hash: string }> {
   const db = await open(path, { ...untimed, checkpointBytes: 1 << 30 })
   for (let n = 0; n < 600; n++) void db.bucket('b').put(`k${n}`, value)

@@ -53,8 +53,7 @@ void Update::rollback() noexcept {
 // What is small, and the newest state, which others hold, is freed here: a thread would cost more.
 void Update::discard(Garbage garbage) noexcept {
   const std::shared_ptr<const View> newest = store_->view();
-  const bool is_newest =
-      garbage.view.layers == newest->layers && garbage.view.base == newest->base;
+  const bool is_newest = garbage.view.layers == newest->layers && garbage.view.base == newest->base;
   const uint64_t bytes = garbage.ops.body().size() + garbage.reads.bytes() +
                          (garbage.own == nullptr ? 0 : garbage.own->bytes());
   if (is_newest && bytes < kGarbageBytesMin) return;

@@ -85,7 +85,6 @@ class Disk {
   }
 }
 
-
 /** Rows of 20,000 bytes; how many were not refused. */
 async function writeUntilRefused(db: Database): Promise<number> {
   for (let written = 0; ; written++) {

@@ -279,7 +279,8 @@ export interface Binding {
   /**
    * Fills `slab` with keys and values back to back and `batchLengths` with their lengths; at
    * most `limit` entries.
-   * Returns the number of entries; 0 at the end; -n when the next entry needs a slab of n bytes.
+   * Returns the number of entries; -1 at the end; -n when the next entry needs a slab of n bytes;
+   * 0 when so many buckets or keys were passed over that another call is to go on.
    */
   read(cursor: CursorHandle, slab: Uint8Array, limit: number): number
   /** The last `unread` entries of the newest batch were not looked at. */

@@ -77,19 +77,27 @@ export class Cursor {
     this.#index = this.#lengths.length
   }
 
+  /** Fetches until there is an entry; false at the end. */
   #fill(): boolean {
-    if (this.#handle === undefined) return false
+    while (!this.fetch());
+    return this.buffered
+  }
+
+  /** Reads the next batch if there is none at hand; false: it is not found yet. */
+  fetch(): boolean {
+    if (this.buffered || this.#handle === undefined) return true
     // Asked for its effect: it throws when the store, snapshot or transaction has been closed.
     void this.#source.reader
     const count = this.#read(this.#handle, this.#slabBytes)
-    if (count === 0) this.close()
+    if (count < 0) this.close()
+    if (count <= 0) return count < 0
     // Copied, because the next read of any cursor overwrites it.
     this.#lengths = native.batchLengths.slice(0, 2 * count)
     this.#index = 0
     this.valueEnd = 0
     this.#entries = Math.min(this.#entries * growth, lastEntries)
     this.#slabBytes = Math.min(this.#slabBytes * growth, lastSlabBytes)
-    return count > 0
+    return true
   }
 
   /** The number of entries in a new slab; its size is raised when the next entry needs that. */
@@ -98,6 +106,6 @@ export class Cursor {
     // Whoever transfers one entry would take the others of the batch away.
     markAsUntransferable(this.slab.buffer)
     const count = native.read(handle, this.slab, this.#entries)
-    return count < 0 ? this.#read(handle, -count) : count
+    return count < -1 ? this.#read(handle, -count) : count
   }
 }

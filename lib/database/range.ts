@@ -54,6 +54,11 @@ class RangeIterator<Item> implements IterableIterator<Item> {
     return this.#cursor.buffered || this.#left === 0
   }
 
+  /** Reads what next() needs; false: not all of it yet. */
+  fetch(): boolean {
+    return this.#left === 0 || this.#cursor.fetch()
+  }
+
   next(): IteratorResult<Item, undefined> {
     if (this.#left === 0 || !this.#cursor.advance()) return this.return()
     this.#left--
@@ -87,6 +92,7 @@ class AsyncRangeIterator<Item> implements AsyncIterableIterator<Item> {
   async next(): Promise<IteratorResult<Item, undefined>> {
     if (this.#begun && !this.#iterator.buffered) await turnOfEventLoop()
     this.#begun = true
+    while (!this.#iterator.fetch()) await turnOfEventLoop()
     return this.#iterator.next()
   }
 

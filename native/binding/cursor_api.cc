@@ -7,6 +7,10 @@ namespace hotbolt::verbs {
 
 namespace {
 
+// How many entries of the other kind one call passes over.
+constexpr uint32_t kPassedMax = 4096;
+constexpr int64_t kEnd = -1;
+
 // Walks a state that its snapshot pins. Closing the store closes the snapshot, and with it the
 // ground under `bucket`: every use proves that it is open first.
 struct CursorHandle : Handle {
@@ -83,24 +87,33 @@ void attach(CursorHandle& cursor, Handle& reader) {
   cursor.cursor.emplace(cursor.bucket, cursor.range.read.bounds, cursor.range.reverse);
 }
 
+// A transaction has read as far as the batch goes, or, where that is empty, as far as was looked.
 void note_batch(CursorHandle& handle, uint32_t entries, Bytes last_key) {
+  const MergedCursor& cursor = *handle.cursor;
   handle.batch_entries = entries;
   handle.reached_before = handle.range.reached;
-  if (entries == 0) {
-    handle.range.ended = true;
-  } else {
+  if (entries > 0) {
     handle.range.reached = last_key;
+  } else if (cursor.valid()) {
+    handle.range.reached = cursor.key();
+  } else {
+    handle.range.ended = true;
   }
 }
 
-// Entries that fit, as many as wanted. 0 at the end, -n when the next one needs n bytes.
+// Entries that fit, as many as wanted. kEnd at the end, -n when the next one needs n bytes, 0 when
+// there may be more behind the many that were passed over.
 int64_t fill(CursorHandle& handle, WritableBytes slab, uint32_t limit, uint32_t* lengths) {
   MergedCursor& cursor = *handle.cursor;
   uint32_t count = 0;
+  uint32_t passed = 0;
   size_t used = 0;
   Bytes last_key;
   for (; count < limit && cursor.valid(); cursor.next()) {
-    if (!handle.wanted(cursor)) continue;
+    if (!handle.wanted(cursor)) {
+      if (passed++ == kPassedMax) break;
+      continue;
+    }
     Bytes key = cursor.key();
     Bytes value = handle.range.read.kind == RangeKind::kEntries ? cursor.value() : Bytes();
     size_t size = key.size() + value.size();
@@ -118,7 +131,7 @@ int64_t fill(CursorHandle& handle, WritableBytes slab, uint32_t limit, uint32_t*
   }
   handle.bucket.require_intact();
   if (handle.update != nullptr) note_batch(handle, count, last_key);
-  return count;
+  return count == 0 && !cursor.valid() ? kEnd : count;
 }
 
 }  // namespace

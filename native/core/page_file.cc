@@ -193,16 +193,20 @@ void PageFile::write(PageId first, Bytes run) {
   file_->write(offset, run);
 }
 
-// The very bytes, because what else is in the page may be another program's; unless the cache has
-// forgotten meanwhile what no disk has.
+// The very bytes where it lies, because what else is in the page may be another program's; unless
+// the cache has forgotten meanwhile what no disk has.
 void PageFile::rewrite_meta() {
   Meta newest = meta();
-  const PageId id{value(newest.txid) % 2};
-  std::string page(page_size_, '\0');
-  file_->read(value(id) * page_size_, page.data(), page.size());
-  const MetaResult found = decode_meta(page);
-  if (!found.meta || found.meta->checksum != newest.checksum) page = encode_meta_page(newest);
-  write(id, page);
+  const uint64_t place = value(newest.txid) % 2;
+  for (const PageId id : {PageId{place}, PageId{1 - place}}) {
+    std::string page(page_size_, '\0');
+    file_->read(value(id) * page_size_, page.data(), page.size());
+    const MetaResult found = decode_meta(page);
+    if (!found.meta || found.meta->checksum != newest.checksum) continue;
+    write(id, page);
+    return file_->sync_data();
+  }
+  write(PageId{place}, encode_meta_page(newest));
   file_->sync_data();
 }
 

@@ -1,6 +1,7 @@
 // What is counted, at once or on a thread, is what an iteration finds: in memory, in the page file,
 // and where both have a say.
 
+import { AsyncResource } from 'node:async_hooks'
 import { expect, test } from 'vitest'
 import type { Bucket, Database, RangeOptions } from '../../lib/index.ts'
 import { smallPages, withDatabase } from '../support/with-database.ts'
@@ -78,24 +79,58 @@ test(
   }),
 )
 
+/** How many turns the event loop has meanwhile. */
+async function turnsDuring(work: () => Promise<void>): Promise<number> {
+  let turns = 0
+  let done = false
+  const turn = (): void => {
+    turns++
+    if (!done) setImmediate(turn)
+  }
+  setImmediate(turn)
+  await work()
+  done = true
+  return turns
+}
+
 test(
   'names of buckets can be iterated over, with turns of the event loop between',
   withDatabase(async ({ db }) => {
     for (let n = 0; n < 3000; n++) void db.bucket(key(n)).put('k', 'v')
     await db.flush()
-    let turns = 0
-    let done = false
-    const turn = (): void => {
-      turns++
-      if (!done) setImmediate(turn)
-    }
-    setImmediate(turn)
     const names: string[] = []
-    for await (const name of db.bucketNames({ key: 'utf8' })) names.push(name)
-    done = true
+    const turns = await turnsDuring(async () => {
+      for await (const name of db.bucketNames({ key: 'utf8' })) names.push(name)
+    })
     expect(turns).toBeGreaterThan(2)
     expect(names).toEqual(db.buckets({ key: 'utf8' }))
     expect(names.length).toBe(3000)
     expect([...db.bucket(key(1)).bucketNames()]).toEqual([])
+  }),
+)
+
+test(
+  'keys among names of buckets are passed over in pieces, and read as such by a transaction',
+  withDatabase(async ({ db }) => {
+    const bucket = db.bucket('b')
+    for (let n = 0; n < 20_000; n++) void bucket.put(`key ${n}`, 'v')
+    await bucket.bucket('last').put('k', 'v')
+    const names: string[] = []
+    const turns = await turnsDuring(async () => {
+      for await (const name of bucket.bucketNames()) names.push(String(name))
+    })
+    expect(names).toEqual(['last'])
+    expect(turns).toBeGreaterThan(4)
+    expect(bucket.buckets().map(String)).toEqual(['last'])
+    const makeBucket = AsyncResource.bind(() => bucket.bucket('key 1 and more').put('k', 'v'))
+    let runs = 0
+    await db.update(async (tx) => {
+      const found: string[] = []
+      for await (const name of tx.bucket('b').bucketNames()) found.push(String(name))
+      // Among what was passed over when nothing had been found yet.
+      if (runs++ === 0) await makeBucket()
+      else expect(found).toEqual(['key 1 and more', 'last'])
+    })
+    expect(runs).toBe(2)
   }),
 )

@@ -17,6 +17,8 @@ export default defineConfig({
     exclude: ['**/node_modules/**', 'dist/**', 'build/**'],
     pool: 'forks',
     maxWorkers: 2,
+    // A test that comes to no assertion proves nothing.
+    expect: { requireAssertions: true },
     // Tests of lifetimes call gc() themselves.
     execArgv: ['--expose-gc'],
     // Generous: a slow machine is no failure. Tests wait for events, so passing ones end early.

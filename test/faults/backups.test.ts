@@ -4,6 +4,7 @@
 import { execFileSync } from 'node:child_process'
 import {
   chmod,
+  chown,
   mkdir,
   readdir,
   readFile,
@@ -341,15 +342,29 @@ describeIf('mount', 'a disk of its own', () => {
     }))
 })
 
+/** Root may write everywhere, and becomes somebody else meanwhile, whose the directory is. */
+async function unprivileged(directory: string, run: () => Promise<void>): Promise<void> {
+  if (process.geteuid?.() !== 0) return run()
+  const nobody = 65_534
+  await chown(directory, nobody, nobody)
+  process.seteuid?.(nobody)
+  try {
+    await run()
+  } finally {
+    process.seteuid?.(0)
+  }
+}
+
 test('a directory that may not be written refuses with its code', () =>
-  inDirectory(async (directory) => {
-    if (process.getuid?.() === 0) return
-    const target = directoryTarget(directory)
-    await putBackup(target, 'one', small)
-    await chmod(join(directory, 'one'), 0o500)
-    await expectRefusal('ERR_PERMISSION', () => target.put('one/x', Buffer.from('x')))
-    await chmod(join(directory, 'one'), 0o700)
-  }))
+  inDirectory((directory) =>
+    unprivileged(directory, async () => {
+      const target = directoryTarget(directory)
+      await putBackup(target, 'one', small)
+      await chmod(join(directory, 'one'), 0o500)
+      await expectRefusal('ERR_PERMISSION', () => target.put('one/x', Buffer.from('x')))
+      await chmod(join(directory, 'one'), 0o700)
+    }),
+  ))
 
 test('a restore that is killed leaves nothing to be seen, and the next one does not mind', () =>
   inDirectory(async (directory) => {

@@ -209,7 +209,7 @@ test('the hostile ones would pass but for what is wrong with them', () => {
     withFiles(fileAt('a/b'), fileAt('a-b')),
     manifestOf('one'),
   ]) {
-    decodeManifest(sealed(good), 'one')
+    expect(decodeManifest(sealed(good), 'one')).toMatchObject({ name: 'one' })
   }
 })
 

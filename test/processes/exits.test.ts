@@ -112,7 +112,7 @@ async function expectContent(path: string, told: Told): Promise<void> {
 
 describe.each(Object.keys(exits))('%s', (exit) => {
   const cells = states.filter((state) => isChosen(state, exit) && !isEndless(state, exit))
-  test.concurrent.each(cells)('while: %s', async (state) => {
+  test.concurrent.for(cells)('while: %s', async (state, { expect }) => {
     for (let repeat = 0; repeat < repeats; repeat++) {
       await inDirectory(async (directory) => {
         const path = join(directory, 'data.db')

@@ -37,7 +37,7 @@ const kinds = [
 ]
 
 describeIf('linux', 'very many of one kind, forgotten', () => {
-  test.concurrent.each(kinds)('%s', (kind) =>
+  test.concurrent.for(kinds)('%s', (kind, { expect }) =>
     inDirectory(async (directory) => {
       const path = join(directory, 'data.db')
       const count = countPerRound(kind)

@@ -14,6 +14,7 @@ import { announce } from '../support/replay.ts'
 import { randomFrom } from '../support/random.ts'
 import { describeIf } from '../support/tools.ts'
 import {
+  codeOf,
   inDirectory,
   leftovers,
   openFilesIn,
@@ -45,9 +46,9 @@ async function takeTurnsElsewhere(path: string, name: string, count: number): Pr
 }
 
 describeIf(['go', 'linux'], `${races} turns of us, another process of ours, and bbolt`, () => {
-  test.concurrent.each(Array.from({ length: files }, (_, index) => index))(
+  test.concurrent.for(Array.from({ length: files }, (_, index) => index))(
     'at file %i lose nothing',
-    (_index) =>
+    (_index, { expect }) =>
       inDirectory(async (directory) => {
         const path = join(directory, 'data.db')
         await (await open(path)).close()
@@ -89,7 +90,7 @@ const states = ['snapshot of a replaced file', 'held after-install', 'held befor
 
 describeIf(['go', 'linux'], 'a bbolt that waits for a file that is then replaced', () => {
   const cells = ends.flatMap((end) => states.map((state) => [end, state] as const))
-  test.concurrent.each(cells)('writes into the new one: %s with %s', (end, state) =>
+  test.concurrent.for(cells)('writes into the new one: %s with %s', ([end, state], { expect }) =>
     inDirectory(async (directory) => {
       const path = join(directory, 'data.db')
       const bbolt = await sharedJudge()
@@ -132,22 +133,24 @@ describe('who may have a file open beside whom', () => {
   const all = whos.flatMap((who) => modes.map((mode) => [who, mode] as const))
   const cells = all.flatMap((first) => all.map((second) => [...first, ...second] as const))
   describeIf(['go', 'linux'], 'all combinations', () => {
-    test.concurrent.each(cells)('%s %s, then %s %s', (who, mode, otherWho, otherMode) =>
-      inDirectory(async (directory) => {
-        const path = join(directory, 'data.db')
-        await (await open(path)).close()
-        const holder = await take(who, mode, path, 1000)
-        const shared = mode === 'ro' && otherMode === 'ro'
-        const refusal = otherWho === 'ours' ? 'ERR_LOCKED' : 'ErrTimeout'
-        const attempt = take(otherWho, otherMode, path, 60)
-        if (shared) await (await attempt).release()
-        else await expect(attempt).rejects.toMatchObject({ code: refusal })
-        // And whoever waits gets it.
-        const waiting = take(otherWho, otherMode, path, patienceMs)
-        await holder.release()
-        await (await waiting).release()
-        await verifyFile(path)
-      }),
+    test.concurrent.for(cells)(
+      '%s %s, then %s %s',
+      ([who, mode, otherWho, otherMode], { expect }) =>
+        inDirectory(async (directory) => {
+          const path = join(directory, 'data.db')
+          await (await open(path)).close()
+          const holder = await take(who, mode, path, 1000)
+          const shared = mode === 'ro' && otherMode === 'ro'
+          const refusal = otherWho === 'ours' ? 'ERR_LOCKED' : 'ErrTimeout'
+          const attempt = async (): Promise<void> =>
+            (await take(otherWho, otherMode, path, 60)).release()
+          expect(await codeOf(attempt)).toBe(shared ? undefined : refusal)
+          // And whoever waits gets it.
+          const waiting = take(otherWho, otherMode, path, patienceMs)
+          await holder.release()
+          await (await waiting).release()
+          await verifyFile(path)
+        }),
     )
   })
 })

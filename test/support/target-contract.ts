@@ -1,6 +1,7 @@
 // What every target has to do: the tests of the interface in lib/backup/target.ts.
 //
-//   targetContract('a directory', (directory) => directoryTarget(join(directory, 'backups')))
+//   const make = (directory: string): Target => directoryTarget(join(directory, 'backups'))
+//   targetContract('a directory', make, ['localFile', 'listFolders'])
 
 import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
@@ -28,7 +29,14 @@ export async function bytesOf(target: Target, key: string): Promise<Buffer> {
   return buffer(await target.get(key))
 }
 
-export function targetContract(name: string, makeTarget: MakeTarget): void {
+const optional = ['localFile', 'listFolders'] as const
+
+/** `skills`: what the target has of that which it may leave out. */
+export function targetContract(
+  name: string,
+  makeTarget: MakeTarget,
+  skills: readonly (typeof optional)[number][] = [],
+): void {
   const withTarget = (
     run: (target: Target, directory: string) => Promise<void>,
   ): (() => Promise<void>) => {
@@ -40,6 +48,14 @@ export function targetContract(name: string, makeTarget: MakeTarget): void {
     fileContract(withTarget)
     listContract(withTarget)
     refusalContract(withTarget)
+    test(
+      `can do this beyond what it must: ${skills.join(', ')}`,
+      withTarget(async (target) => {
+        expect(optional.filter((skill) => target[skill] !== undefined)).toEqual(skills)
+      }),
+    )
+    if (skills.includes('localFile')) localFileContract(withTarget)
+    if (skills.includes('listFolders')) listFoldersContract(withTarget)
   })
 }
 
@@ -142,14 +158,27 @@ function fileContract(withTarget: WithTarget): void {
       expect(await keysIn(target)).toEqual([])
     }),
   )
+}
 
+function localFileContract(withTarget: WithTarget): void {
   test(
-    'gives a file of this machine, if it gives any',
+    'gives a file of this machine',
     withTarget(async (target) => {
-      if (target.localFile === undefined) return
       await target.put('one/a', Buffer.from('content'))
-      expect(await readFile(await target.localFile('one/a'), 'utf8')).toBe('content')
-      await expectRefusal('ERR_NOT_FOUND', () => target.localFile?.('one/b'))
+      expect(await readFile(await target.localFile!('one/a'), 'utf8')).toBe('content')
+      await expectRefusal('ERR_NOT_FOUND', () => target.localFile!('one/b'))
+    }),
+  )
+}
+
+function listFoldersContract(withTarget: WithTarget): void {
+  test(
+    'names the first segments',
+    withTarget(async (target) => {
+      for (const key of ['a/1', 'a/2/x', 'b/1']) await target.put(key, Buffer.from('x'))
+      const folders: string[] = []
+      for await (const folder of target.listFolders!()) folders.push(folder)
+      expect(folders.toSorted()).toEqual(['a', 'b'])
     }),
   )
 }
@@ -166,17 +195,6 @@ function listContract(withTarget: WithTarget): void {
       expect(await keysIn(target, 'b/tables/t')).toEqual(['b/tables/t/f', 'b/tables/t2/f'])
       expect(await keysIn(target, 'b/tables/t/')).toEqual(['b/tables/t/f'])
       expect(await keysIn(target, 'none/')).toEqual([])
-    }),
-  )
-
-  test(
-    'names the first segments, if it can',
-    withTarget(async (target) => {
-      if (target.listFolders === undefined) return
-      for (const key of ['a/1', 'a/2/x', 'b/1']) await target.put(key, Buffer.from('x'))
-      const folders: string[] = []
-      for await (const folder of target.listFolders()) folders.push(folder)
-      expect(folders.toSorted()).toEqual(['a', 'b'])
     }),
   )
 

@@ -7,14 +7,18 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { directoryTarget } from '../../lib/backup/directory-target.ts'
 import { MemoryTarget } from '../support/memory-target.ts'
+import type { Target } from '../../lib/backup/target.ts'
 import { keysIn, objectsIn, targetContract } from '../support/target-contract.ts'
 import { inDirectory } from '../support/with-database.ts'
 
-targetContract('a directory', (directory) => directoryTarget(join(directory, 'not/there/yet')))
-targetContract('a directory behind a link', (directory) => {
+const inNewFolder = (directory: string): Target => directoryTarget(join(directory, 'not/there/yet'))
+const behindLink = (directory: string): Target => {
   symlinkSync('.', join(directory, 'link'))
   return directoryTarget(join(directory, 'link', 'backups'))
-})
+}
+
+targetContract('a directory', inNewFolder, ['localFile', 'listFolders'])
+targetContract('a directory behind a link', behindLink, ['localFile', 'listFolders'])
 targetContract('memory', () => new MemoryTarget())
 
 test('nothing is made before the first object', () =>

@@ -9,10 +9,11 @@
 //     buffer.
 //
 // Segments are written full of zeros before they are used, but for where one large frame goes, so
-// that a sync commits no metadata; and they are recycled. The first is small; sizes grow with the traffic (256 KiB, 1, 4, up to 16 MiB); the next
-// one is prepared by a helper thread when the current one is half full, with bounded dirty pages,
-// so that no append waits for it unless it must. An idle journal keeps at most one small segment,
-// no thread (after a few seconds) and no buffers.
+// that a sync commits no metadata; and they are recycled. The first is small; sizes grow with the
+// traffic (256 KiB, 1, 4, up to 16 MiB); the next one is prepared by a helper thread when the
+// current one is half full, with bounded dirty pages, so that no append waits for it unless it
+// must. An idle journal keeps at most one small segment, no thread (after a few seconds) and no
+// buffers.
 //
 // A frame is appended only when the place where it will be written exists: append() goes by the
 // same rule as the journal thread (the segment begun last if it fits, else the next one), and where
@@ -29,7 +30,8 @@
 //   5. on_durable()
 //
 // A failed write or sync is final: the listener gets the error once, nothing is appended any more.
-// A segment that cannot be made for a frame is not: that frame is refused, and nothing has happened.
+// A segment that cannot be made for a frame is not: that frame is refused, and nothing has
+// happened.
 #pragma once
 
 #include <array>

@@ -18,11 +18,18 @@ constexpr size_t kRandomDigits = 32;
 // twice its size there when its records are small.
 constexpr uint64_t kReplayedBytesMin = 256 << 20;
 
+// The random digits of its name are the proof that it is ours: what a crash leaves of its content
+// may be anything.
+void remove_temporary(FileSystem& files, const std::string& path) {
+  const std::optional<FileStatus> status = files.link_status(path);
+  if (status && status->is_regular) files.remove(path);
+}
+
 void remove_stale_temporaries(FileSystem& files, const std::string& path) {
   std::string directory = directory_of(path);
   bool has_temps = false;  // of streams of backups
   for (const std::string& name : files.list(directory)) {
-    if (is_temporary_name(name_of(path), name)) files.remove(directory + "/" + name);
+    if (is_temporary_name(name_of(path), name)) remove_temporary(files, directory + "/" + name);
     has_temps = has_temps || is_temp_name(name_of(path), name);
   }
   if (has_temps) remove_stale_temps(files, path, nullptr);
@@ -54,6 +61,8 @@ void require_ours(const JournalDirectory& journal) {
                   "damaged: it is left as it is. Move it away to open the database")
       .with_path(path);
 }
+
+Seq covered_by(const Meta& meta) { return meta.mark ? meta.mark->journal_seq : 0; }
 
 // Writes bytes again that the cache may have, and the disk may have not.
 void rewrite(File& file, uint64_t from, uint64_t to) {
@@ -123,11 +132,9 @@ JournalStart Recovery::continue_journal(Store& store, JournalDirectory journal,
   FileSystem& files = store.files_;
   JournalStart start{.last_seq = store.last_seq_, .first_segment = journal.last_number + 1};
   const Meta meta = store.file_->meta();
-  const std::optional<Mark> mark = meta.mark;
   const bool was_closed = meta.freelist_stored() && journal.last_number == 0;
-  if (!was_closed && mark) store.file_->rewrite_meta();
-  const bool covers_all = store.last_seq_ == (mark ? mark->journal_seq : 0);
-  if (!covers_all) {
+  if (!was_closed && meta.mark) store.file_->rewrite_meta();
+  if (store.last_seq_ > covered_by(meta)) {
     start.chain = end.chain;
     start.earlier = keep_segments(files, journal.segments, end);
     journal.segments.erase(journal.segments.begin(),
@@ -138,18 +145,21 @@ JournalStart Recovery::continue_journal(Store& store, JournalDirectory journal,
   return start;
 }
 
-void Recovery::run(Store& store) {
+void Recovery::open_file(Store& store) {
   const StoreOptions& options = store.options_;
   FileSystem& files = store.files_;
   store.file_ = PageFile::open(files, store.path_,
                                {.read_only = options.read_only,
                                 .lock_timeout_us = options.lock_timeout_us,
                                 .cancelled = options.cancelled});
-  if (!options.read_only) files.require_writable(directory_of(store.path_));
-  if (!options.read_only) remove_stale_temporaries(files, store.path_);
+  if (options.read_only) return;
+  files.require_writable(directory_of(store.path_));
+  remove_stale_temporaries(files, store.path_);
+}
 
+JournalDirectory Recovery::find_journal(Store& store) {
   const Meta meta = store.file_->meta();
-  const JournalDirectory journal = list_journal(files, store.path_);
+  JournalDirectory journal = list_journal(store.files_, store.path_);
   require_ours(journal);
   require_bound(journal.segments, meta, store.path_);
   if (meta.mark) {
@@ -157,23 +167,42 @@ void Recovery::run(Store& store) {
   } else if (!journal.segments.empty()) {
     store.database_id_ = journal.segments.front().binding.database_id;
   } else {
-    files.random(store.database_id_.data(), store.database_id_.size());
+    store.files_.random(store.database_id_.data(), store.database_id_.size());
   }
+  return journal;
+}
 
-  const Seq covered = meta.mark ? meta.mark->journal_seq : 0;
-  auto view = std::make_shared<View>();
+JournalEnd Recovery::read(Store& store, const JournalDirectory& journal, View& view) {
+  const StoreOptions& options = store.options_;
   JournalEnd end;
-  end.last_seq = covered;
-  if (!journal.segments.empty()) {
-    ReplayBounds bounds{.chunk_bytes = options.checkpoint_bytes};
-    if (!options.read_only)
-      bounds.bytes_max = std::max(kReplayedBytesMin, 4 * options.checkpoint_bytes);
-    end = replay_into_memory(files, journal.segments, covered, store.file_, store.database_id_,
-                             bounds, store.pacer_, view->layers);
-  }
+  end.last_seq = covered_by(store.file_->meta());
+  if (journal.segments.empty()) return end;
+  ReplayBounds bounds{.chunk_bytes = options.checkpoint_bytes};
+  if (!options.read_only)
+    bounds.bytes_max = std::max(kReplayedBytesMin, 4 * options.checkpoint_bytes);
+  return replay_into_memory(store.files_, journal.segments, end.last_seq, store.file_,
+                            store.database_id_, bounds, store.pacer_, view.layers);
+}
+
+void Recovery::begin_journal(Store& store, JournalStart start) {
+  const bool continues = !start.earlier.empty();
+  JournalOptions options = store.options_.journal;
+  options.mode = store.file_->status().mode;  // whoever may open the database may recover it
+  store.journal_ = std::make_unique<Journal>(store.files_, store.path_, options,
+                                             store.binding_of(store.view_->base->meta()),
+                                             std::move(start), store, store.latency_);
+  // On a full disk there is none but what recovery has just given back.
+  if (continues) store.journal_->take_reserve();
+}
+
+void Recovery::run(Store& store) {
+  open_file(store);
+  const JournalDirectory journal = find_journal(store);
+  auto view = std::make_shared<View>();
+  const JournalEnd end = read(store, journal, *view);
   store.last_seq_ = end.last_seq;
-  JournalStart start;
-  if (!options.read_only) start = continue_journal(store, journal, end);
+  std::optional<JournalStart> start;
+  if (!store.options_.read_only) start = continue_journal(store, journal, end);
 
   store.active_ = std::make_shared<Memtable>();
   view->layers.insert(view->layers.begin(), store.active_);
@@ -181,17 +210,7 @@ void Recovery::run(Store& store) {
   store.view_ = std::move(view);
   store.update_backlog();
   store.forget_nesting();
-  if (!options.read_only) {
-    const bool continues = !start.earlier.empty();
-    // Whoever may open the database may recover it.
-    JournalOptions journal_options = options.journal;
-    journal_options.mode = store.file_->status().mode;
-    store.journal_ = std::make_unique<Journal>(files, store.path_, journal_options,
-                                               store.binding_of(store.view_->base->meta()),
-                                               std::move(start), store, store.latency_);
-    // On a full disk there is none but what recovery has just given back.
-    if (continues) store.journal_->take_reserve();
-  }
+  if (start) begin_journal(store, std::move(*start));
 }
 
 }  // namespace hotbolt

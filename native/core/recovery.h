@@ -29,8 +29,12 @@ struct Recovery {
   static void run(Store& store);
 
  private:
+  static void open_file(Store& store);                                                // 2 and 3
+  static JournalDirectory find_journal(Store& store);                                 // 4
+  static JournalEnd read(Store& store, const JournalDirectory& journal, View& view);  // 5
   static JournalStart continue_journal(Store& store, JournalDirectory journal,
-                                       const JournalEnd& end);
+                                       const JournalEnd& end);  // 6
+  static void begin_journal(Store& store, JournalStart start);
 };
 
 // Whether the segment was written over this state of the file (4 above).

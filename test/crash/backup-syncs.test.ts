@@ -39,6 +39,8 @@ class Unsynced {
   readonly #files = new Set<string>()
   /** Names that have come or gone: directory and name. */
   readonly #names = new Set<string>()
+  /** Directories that are removed: another thread's removal of what was in there may end later. */
+  readonly #gone = new Set<string>()
 
   take({ name, text }: Call): void {
     const [path = '', other = ''] = [...text.matchAll(/"([^"]*)"/g)].map(([, quoted]) => quoted)
@@ -46,7 +48,8 @@ class Unsynced {
     const synced = /\(\d+<([^>]*)>/.exec(text)?.[1] ?? ''
     if (name === 'openat' && text.includes('O_CREAT')) this.#files.add(opened)
     if (name === 'openat' && text.includes('O_CREAT')) this.#names.add(opened)
-    if (name === 'mkdir' || name === 'unlink') this.#names.add(path)
+    if (name === 'mkdir') this.#gone.delete(path)
+    if (name === 'mkdir' || name === 'unlink') this.#change(path)
     if (name === 'unlink') this.#files.delete(path)
     if (name === 'rmdir') this.#remove(path)
     if (name === 'fsync' || name === 'fdatasync') this.#sync(synced)
@@ -58,6 +61,10 @@ class Unsynced {
     return [...this.#files, ...this.#names].filter(
       (path) => !/\.hotbolt-restore|\.staging|\.state|\.freezes/.test(path),
     )
+  }
+
+  #change(path: string): void {
+    if (!this.#gone.has(dirname(path))) this.#names.add(path)
   }
 
   #sync(path: string): void {
@@ -74,11 +81,13 @@ class Unsynced {
     )
     this.#names.delete(from)
     this.#names.add(to)
+    this.#gone.clear()
   }
 
   #remove(path: string): void {
     for (const name of this.#names) if (dirname(name) === path) this.#names.delete(name)
-    this.#names.add(path)
+    this.#gone.add(path)
+    this.#change(path)
   }
 }
 

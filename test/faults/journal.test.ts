@@ -1,7 +1,16 @@
 // A journal that a crash left behind: replayed when it belongs to the file, whole up to its torn
 // end; refused when it belongs to another state of the file or is damaged before its end.
 
-import { copyFile, mkdir, readdir, readFile, rename, truncate, writeFile } from 'node:fs/promises'
+import {
+  copyFile,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  stat,
+  truncate,
+  writeFile,
+} from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { open, type Database } from '../../lib/index.ts'
@@ -281,7 +290,10 @@ describe('files that a killed defragmentation left', () => {
         join(directory, `other.db-defrag-${digits}`),
       ]
       for (const name of similar) await writeFile(name, 'mine')
+      const folder = `${path}-defrag-${digits}`
+      await mkdir(folder)
       await (await open(path)).close()
+      expect((await stat(folder)).isDirectory()).toBe(true)
       for (const name of similar) expect(String(await readFile(name))).toBe('mine')
     }))
 })

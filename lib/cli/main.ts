@@ -27,7 +27,7 @@ import { put } from './commands/put.ts'
 import { recover } from './commands/recover.ts'
 import { stats } from './commands/stats.ts'
 import { describeFailure, exitCodeOf } from './failure.ts'
-import { createOutput, endQuietlyOnBrokenPipe } from './output.ts'
+import { createOutput, keepStreamErrors, ReaderLeft } from './output.ts'
 
 const commands: readonly Command[] = [
   info,
@@ -63,7 +63,7 @@ function overview(): string {
 async function run(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args
   if (name === '--version') {
-    process.stdout.write(`${await version()}\n`)
+    await createOutput(false).write(`${await version()}\n`)
     return exitCodes.ok
   }
   if (isHelp(name)) return showList(overview(), name)
@@ -78,10 +78,13 @@ const isHelp = (name: string | undefined): boolean =>
   name === undefined || name === '-h' || name === '--help'
 
 /** Asked for, or because nothing was. */
-function showList(text: string, name: string | undefined): number {
-  const stream = name === undefined ? process.stderr : process.stdout
-  stream.write(text)
-  return name === undefined ? exitCodes.usage : exitCodes.ok
+async function showList(text: string, name: string | undefined): Promise<number> {
+  if (name !== undefined) {
+    await createOutput(false).write(text)
+    return exitCodes.ok
+  }
+  process.stderr.write(text)
+  return exitCodes.usage
 }
 
 async function runOne(
@@ -104,10 +107,11 @@ async function runOne(
 }
 
 function report(error: unknown): number {
+  if (error instanceof ReaderLeft) return exitCodes.ok
   process.stderr.write(describeFailure(error))
   return exitCodeOf(error)
 }
 
-endQuietlyOnBrokenPipe()
+keepStreamErrors()
 // Not process.exit(): what is still on its way to a pipe would be lost.
 process.exitCode = await run(process.argv.slice(2)).catch(report)

@@ -1,6 +1,5 @@
 // Where results go: text for people, or JSON for programs.
 
-import { once } from 'node:events'
 import type { DatabaseStats } from '../index.ts'
 
 export interface Output {
@@ -9,13 +8,28 @@ export interface Output {
   readonly write: (text: string | Uint8Array) => Promise<void>
 }
 
+/** Whoever read standard output has left, as `head` does. */
+export class ReaderLeft extends Error {}
+
 export function createOutput(json: boolean): Output {
-  return {
-    json,
-    write: async (text) => {
-      if (!process.stdout.write(text)) await once(process.stdout, 'drain')
-    },
-  }
+  return { json, write }
+}
+
+function write(text: string | Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(text, (error?: NodeJS.ErrnoException | null) => {
+      if (error === null || error === undefined) resolve()
+      else reject(error.code === 'EPIPE' ? new ReaderLeft('Nobody reads the output') : error)
+    })
+  })
+}
+
+/**
+ * Errors of standard output are those of write(): the command ends in order and closes its
+ * database. Of standard error there is nobody to tell.
+ */
+export function keepStreamErrors(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
 }
 
 /** One JSON document and a line end; bigints as strings. */
@@ -66,14 +80,4 @@ export function journalNote({ lastSeq, coveredSeq }: DatabaseStats): string {
   const transactions = lastSeq - coveredSeq
   if (transactions === 0) return ''
   return `the journal beside the file has ${transactions} transactions more, which are not counted`
-}
-
-/** A reader that has left, as `head` does, is no error: there is nobody to tell. */
-export function endQuietlyOnBrokenPipe(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error
-      process.exit(0)
-    })
-  }
 }

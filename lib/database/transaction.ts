@@ -45,7 +45,7 @@ export class TransactionScope implements BucketSource {
   }
 }
 
-/** Every method throws ERR_TX_CLOSED once the update has ended. */
+/** Reads and writes, of its buckets too, throw ERR_TX_CLOSED once the update has ended. */
 export class Transaction {
   readonly #scope: TransactionScope
 

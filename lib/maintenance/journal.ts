@@ -13,7 +13,10 @@ const batchOperations = 1000
 export class Journal {
   /** Of the database, absolute. */
   readonly path: string
-  /** 'leftover': open() merges it. 'stale': another program has written since; it is refused. */
+  /**
+   * 'leftover': open() merges it. 'stale': another program has written since, or it belongs to
+   * another database; it is refused.
+   */
   readonly state: 'none' | 'leftover' | 'stale'
   readonly segments: readonly JournalSegment[]
   /**

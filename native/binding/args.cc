@@ -91,6 +91,16 @@ bool looks_like_json(napi_env env, napi_value value) {
                   (hint ? ": open the bucket with { value: 'json' } to store objects" : ""));
 }
 
+// A view of memory that another thread has got by transfer looks as if it were empty.
+void require_attached(napi_env env, napi_value memory, const char* name) {
+  bool detached = false;
+  napi_is_detached_arraybuffer(env, memory, &detached);
+  if (!detached) return;
+  throw Error(ErrorCode::ERR_INVALID_ARGUMENT,
+              std::string("Expected `") + name +
+                  "` to be a string or a Uint8Array, got one whose memory was transferred away");
+}
+
 }  // namespace
 
 BytesArgument::BytesArgument(napi_env env, napi_value value, const char* name) {
@@ -118,6 +128,7 @@ BytesArgument::BytesArgument(napi_env env, napi_value value, const char* name) {
       (type != napi_uint8_array && type != napi_uint8_clamped_array)) {
     throw_wrong(env, value, name, "a string or a Uint8Array");
   }
+  if (length == 0) require_attached(env, memory, name);
   bytes_ = length == 0 ? Bytes("", 0) : Bytes(static_cast<const char*>(data), length);
   // What other threads may write to is read once: the journal and the memtable must get the same.
   bool is_private = false;

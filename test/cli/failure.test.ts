@@ -1,8 +1,9 @@
 // What a command that fails says: the error that happened, also when closing the database fails
 // after it.
 
-import { execFileSync } from 'node:child_process'
-import { mkdir, statfs, writeFile } from 'node:fs/promises'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, readdir, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { UsageError } from '../../lib/cli/command.ts'
@@ -72,3 +73,52 @@ testIf('mount', 'a write on a full disk says that the disk is full', () =>
     expect(code).toBe(1)
   }),
 )
+
+/** Runs the command by a shell, for its redirections. */
+function inShell(line: string, ...args: string[]): { status: number | null; stderr: string } {
+  const shell = ['-c', `"$0" "$@" ${line}`, process.execPath, script, ...args]
+  return spawnSync('sh', shell, { encoding: 'utf8' })
+}
+
+test('output that cannot be written is a failure in one line', () =>
+  inDirectory(async (directory) => {
+    const path = join(directory, 'data.db')
+    await (await open(path)).close()
+    expect(inShell('> /dev/full', 'info', path)).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/^hotbolt: .*ENOSPC.*\n$/) as string,
+    })
+    expect(inShell('2> /dev/full', 'info', join(directory, 'none')).status).toBe(1)
+  }))
+
+test('a directory as standard input is not an empty value', () =>
+  inDirectory(async (directory) => {
+    const path = join(directory, 'data.db')
+    {
+      await using db = await open(path)
+      await db.bucket('b').put('key', 'precious')
+    }
+    expect(inShell('< /', 'put', path, 'b', 'key', '-')).toMatchObject({
+      status: 1,
+      stderr: 'hotbolt: Standard input is a directory\n',
+    })
+    await using db = await open(path)
+    expect(db.bucket('b', { value: 'utf8' }).get('key')).toBe('precious')
+  }))
+
+/** The exit code of a command whose output nobody reads. */
+async function unread(...args: string[]): Promise<unknown> {
+  const child = spawn(process.execPath, [script, ...args])
+  child.stdout.destroy()
+  child.stderr.destroy()
+  return (await once(child, 'exit'))[0]
+}
+
+test('a reader that leaves changes neither the exit code nor how the database is left', () =>
+  inDirectory(async (directory) => {
+    const path = join(directory, 'data.db')
+    await (await open(path)).close()
+    expect(await unread('put', path, 'b', 'key', 'value', '--json')).toBe(0)
+    expect(await readdir(directory), 'no journal is left').toEqual(['data.db'])
+    expect(await unread('info', join(directory, 'none'))).toBe(1)
+  }))

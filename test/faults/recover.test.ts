@@ -142,6 +142,10 @@ test('hotbolt recover merges, and says what it did', () =>
       code: 0,
       out: expect.stringMatching(/no journal/),
     })
+    expect(await hotbolt('recover', path, '--list')).toMatchObject({
+      code: 0,
+      out: 'journal  there is none\n',
+    })
     expect(await hotbolt('recover', path, '--keys')).toMatchObject({ code: 2 })
     expect(await hotbolt('recover', path, '--list', '--apply-stale')).toMatchObject({ code: 2 })
     expect(await hotbolt('recover', `${path}.none`)).toMatchObject({ code: 1 })

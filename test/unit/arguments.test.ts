@@ -137,3 +137,20 @@ test(
     expect(db.buckets({ key: 'utf8' }).toSorted()).toEqual(fine.toSorted())
   }),
 )
+
+test(
+  'bytes whose memory was transferred away are refused, not taken as empty',
+  withDatabase(async ({ db }) => {
+    await db.bucket('b').put('k', 'precious')
+    const given = new Uint8Array(8)
+    structuredClone(given, { transfer: [given.buffer] })
+    const calls = [keyCalls, valueCalls, nameCalls].flatMap((each) => Object.values(each))
+    for (const call of calls) {
+      const { message } = await expectRefusal('ERR_INVALID_ARGUMENT', async () => call(db, given))
+      expect(message).toMatch(/a Uint8Array, got one whose memory was transferred away$/)
+    }
+    expect(db.bucket('b').get('k')?.toString()).toBe('precious')
+    await db.bucket('b').put('k', new Uint8Array(0))
+    expect(db.bucket('b').get('k')).toHaveLength(0)
+  }),
+)

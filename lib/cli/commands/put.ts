@@ -1,5 +1,6 @@
 // hotbolt put: one value, from the command line or standard input.
 
+import { fstatSync } from 'node:fs'
 import { buffer } from 'node:stream/consumers'
 import { open } from '../../index.ts'
 import { bucketArguments, bucketOptionHelp, bucketOptions, findBucket } from '../bucket-path.ts'
@@ -19,10 +20,16 @@ export const put: Command = {
     const { path, rest, hex } = bucketArguments(given, values)
     requireRest(rest, ['key', 'value'])
     const key = parseKey(rest[0] ?? '', hex)
-    const value = rest[1] === '-' ? await buffer(process.stdin) : parseValue(rest[1] ?? '', hex)
+    const value = rest[1] === '-' ? await readInput() : parseValue(rest[1] ?? '', hex)
     await using database = await open(file, { create: values['create'] === true })
     await findBucket(database, path).put(key, value)
     if (output.json) await output.write(toJson({ bytes: value.length }))
     return exitCodes.ok
   },
+}
+
+function readInput(): Promise<Buffer> {
+  // To Node it looks empty.
+  if (fstatSync(process.stdin.fd).isDirectory()) throw new Error('Standard input is a directory')
+  return buffer(process.stdin)
 }

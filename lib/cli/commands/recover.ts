@@ -115,7 +115,7 @@ function countedIn(journal: Journal): { operations: number; buckets: readonly Bu
 const stateTexts = {
   none: 'there is none',
   leftover: 'left over: the next open merges it',
-  stale: 'stale: another program has written to the file since; open() refuses it',
+  stale: 'stale: of another database, or another program has written to the file since',
 }
 
 function describeJournal(
@@ -123,6 +123,7 @@ function describeJournal(
   operations: number,
   buckets: readonly BucketCount[],
 ): string {
+  if (state === 'none') return toTable([['journal', stateTexts.none]])
   const range = transactions === 0 ? '' : ` (${firstSeq} to ${lastSeq})`
   const known = coveredSeq === undefined ? ', some of which the file may have had' : ''
   const rows: (readonly [string, string])[] = [

@@ -43,6 +43,7 @@ void Update::rollback() noexcept {
   own_ = nullptr;
   open_ranges_.clear();
   ops_.clear();
+  reads_.everything();  // the handle may live on: nothing large stays
 }
 
 // --- reads ---

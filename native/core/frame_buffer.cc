@@ -36,10 +36,10 @@ void FrameBuffer::append(Seq seq, const Body& body) {
 }
 
 void FrameBuffer::clear(size_t kept) {
-  if (bytes_.capacity() > kept) bytes_ = std::string();
+  if (bytes_.capacity() > kept) give_back(bytes_);
   bytes_.clear();
   values_.clear();
-  if (kept == 0) values_ = {};
+  if (kept == 0) give_back(values_);
   value_bytes_ = 0;
 }
 

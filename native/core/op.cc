@@ -106,7 +106,7 @@ void OpWriter::set_sequence(const BucketPath& path, uint64_t value) {
 
 void OpWriter::clear() {
   if (text_.capacity() > kBodyCapacityKept) {
-    text_ = std::string();
+    give_back(text_);
   } else {
     text_.clear();
   }

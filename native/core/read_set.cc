@@ -193,7 +193,7 @@ struct ReadSet::Hull {
 void ReadSet::coarsen() {
   std::map<uint32_t, Hull> hulls;
   for (Log log(log_); log.next();) hulls[log.path].include(log);
-  log_ = std::string();
+  give_back(log_);
   for (const auto& [path, hull] : hulls) {
     if (hull.existence) append(Kind::kExistence, path, {});
     if (hull.sequence) append(Kind::kSequence, path, {});
@@ -207,7 +207,7 @@ void ReadSet::coarsen() {
 
 void ReadSet::everything() noexcept {
   everything_ = true;
-  log_ = std::string();
+  give_back(log_);
   paths_.clear();
   ids_.clear();
   path_bytes_ = 0;

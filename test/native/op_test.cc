@@ -201,5 +201,19 @@ TEST("every cut and every flipped bit of a body is read or refused, never more")
   for (int i = 0; i < 20000; i++) survive(random_bytes(random, 60));
 }
 
+TEST("a writer that is cleared gives large buffers back, and keeps small ones") {
+  std::string text(1 << 20, 'x');
+  give_back(text);
+  EXPECT_TRUE(text.capacity() < 100);
+  for (const size_t size : {64 << 10, 4 << 20}) {
+    OpWriter writer;
+    while (writer.body().size() < size) writer.put({"b"}, "k", std::string(1000, 'v'));
+    const char* before = writer.body().text.data();
+    writer.clear();
+    writer.remove({"b"}, "k");
+    EXPECT_EQ(writer.body().text.data() == before, size <= 1 << 20);
+  }
+}
+
 }  // namespace
 }  // namespace hotbolt

@@ -60,8 +60,9 @@ std::unique_ptr<SimFileSystem> left_behind(int rows) {
 TEST("opening after a crash reads the journal, and writes only what may not have been synced") {
   constexpr int kRows = 1500;
   const std::unique_ptr<SimFileSystem> files = left_behind(kRows);
+  const size_t segments = list_journal(*files, kPath).segments.size();
   std::atomic<int> writes{0};
-  std::atomic<int> reads{0};
+  std::atomic<size_t> reads{0};
   files->set_hook([&](uint64_t, std::string_view name) {
     if (name == "write") writes++;
     if (name == "read") reads++;
@@ -70,7 +71,7 @@ TEST("opening after a crash reads the journal, and writes only what may not have
   EXPECT_EQ(store->last_seq(), kRows);
   EXPECT_EQ(store->stats().covered_seq, 0);
   EXPECT_TRUE(writes <= 3);
-  EXPECT_TRUE(reads < 60);
+  EXPECT_TRUE(reads <= 3 * segments + 10);
   EXPECT_EQ(dump(*store).buckets["b"].values.size(), kRows);
   close_store(store);
 }

@@ -114,15 +114,15 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'adopts a stale temporary file',
     file: 'native/core/recovery.cc',
-    find: 'files.remove(directory + "/" + name);',
+    find: 'remove_temporary(files, directory + "/" + name);',
     replace: 'files.rename(directory + "/" + name, path);',
     caughtBy: powerCut,
   },
   {
     name: 'leaves stale temporary files',
     file: 'native/core/recovery.cc',
-    find: 'if (is_temporary_name(name_of(path), name)) files.remove',
-    replace: 'if (false) files.remove',
+    find: 'if (is_temporary_name(name_of(path), name)) remove_temporary',
+    replace: 'if (false) remove_temporary',
     caughtBy: powerCut,
   },
   {
@@ -292,7 +292,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'removes the journal over a meta that was never synced',
     file: 'native/core/recovery.cc',
-    find: `  if (!was_closed && mark) store.file_->rewrite_meta();
+    find: `  if (!was_closed && meta.mark) store.file_->rewrite_meta();
 `,
     replace: '',
     caughtBy: failingCall,
@@ -552,7 +552,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'takes over the unfinished file of a defragmentation whose process died',
     file: 'native/core/recovery.cc',
-    find: 'files.remove(directory + "/" + name);',
+    find: 'remove_temporary(files, directory + "/" + name);',
     replace: 'files.rename(directory + "/" + name, path);',
     caughtBy: severalThatMeet,
   },

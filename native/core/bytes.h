@@ -31,12 +31,6 @@ inline void store(void* to, Integer value) noexcept {
   std::memcpy(to, &value, sizeof value);
 }
 
-// Empties a string or a vector and gives its memory back. (Assigning an empty one keeps it.)
-template <typename Buffer>
-inline void give_back(Buffer& buffer) noexcept {
-  Buffer().swap(buffer);
-}
-
 // The first 8 bytes of a key as a number that sorts like the key (shorter keys are padded with
 // zeros, so equal prefixes still need the full comparison).
 inline uint64_t key_prefix(Bytes key) noexcept {

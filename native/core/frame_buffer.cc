@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/checksum.h"
+#include "core/give_back.h"
 
 namespace hotbolt {
 

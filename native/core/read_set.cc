@@ -12,6 +12,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/give_back.h"
 
 namespace hotbolt {
 

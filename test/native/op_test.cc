@@ -3,6 +3,7 @@
 
 #include <random>
 
+#include "core/give_back.h"
 #include "harness.h"
 
 namespace hotbolt {

@@ -424,15 +424,18 @@ describe('the journal of what is written meanwhile', () => {
         const batchBytes = 200 * (100 + 200)
         let keptMax = 0
         let ended = false
+        const held = holdDefragAt(pair.db, 'copy-started')
+        await held.reached
         const writing = (async () => {
           for (let round = 0; !ended; round++) {
+            if (round === 60) held.release()
             for (let n = 0; n < 200; n++) pair.put('key', `w${round % 20}-${n}`, 'x'.repeat(100))
             await pair.db.flush()
             const { memtableBytes, sealedBytes } = pair.db.stats()
             keptMax = Math.max(keptMax, memtableBytes + sealedBytes)
           }
         })()
-        const report = await pair.db.defrag().finally(() => (ended = true))
+        const report = await held.report.finally(() => (ended = true))
         await writing
         expect(report.warnings).toEqual([])
         expect(keptMax).toBeLessThan((512 << 10) + batchBytes)

@@ -121,9 +121,11 @@ void Store::checkpoint_all() {
   for (size_t i = 1; i < view_->layers.size(); i++) sealed.push_back(view_->layers[i].get());
   bool untouched = last_seq_ == covered_seq() && sealed.empty() && !file_->freelist_loaded();
   if (untouched) return;
-  WriteTx tx(file_, pacer_, {});
-  if (!sealed.empty()) tx.apply(sealed);
-  tx.commit_with_freelist({.database_id = database_id_, .journal_seq = last_seq_});
+  with_all_pages(file_, [&] {
+    WriteTx tx(file_, pacer_, {});
+    if (!sealed.empty()) tx.apply(sealed);
+    tx.commit_with_freelist({.database_id = database_id_, .journal_seq = last_seq_});
+  });
   file_->trim();
 }
 

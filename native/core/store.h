@@ -15,6 +15,7 @@
 
 #include <atomic>
 #include <deque>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <unordered_set>
@@ -203,6 +204,8 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   BucketTable& table_for(BucketRef& ref, Seq seq);
   bool seal_active();
   void stop_workers() noexcept;
+  void with_all_pages(const std::shared_ptr<PageFile>& file,
+                      const std::function<void()>& transaction);
   Meta merge(Checkpoint& checkpoint);
   void require_accepting(Growth growth = Growth::kGrows);  // require_writable(), and ERR_NO_SPACE
   void require_sound() const;                              // throws ERR_POISONED

@@ -85,13 +85,29 @@ std::unique_ptr<Checkpoint> Store::begin_checkpoint() {
   return checkpoint;
 }
 
+// Runs a transaction; if there is no space for it, again with the pages that were kept for the
+// previous meta. Scattered writes need as many pages each time as the whole tree has.
+void Store::with_all_pages(const std::shared_ptr<PageFile>& file,
+                           const std::function<void()>& transaction) {
+  try {
+    return transaction();
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::ERR_NO_SPACE || file->poisoned()) throw;
+    if (!WriteTx::release_fallback(file, pacer_)) throw;
+  }
+  transaction();
+}
+
 Meta Store::merge(Checkpoint& checkpoint) {
   std::vector<const Memtable*> pointers;
   for (const auto& memtable : checkpoint.memtables) pointers.push_back(memtable.get());
   std::lock_guard lock(merge_mutex_);
-  WriteTx tx(checkpoint.file, pacer_, {});
-  tx.apply(pointers);
-  const Meta meta = tx.commit({.database_id = database_id_, .journal_seq = checkpoint.covered});
+  Meta meta;
+  with_all_pages(checkpoint.file, [&] {
+    WriteTx tx(checkpoint.file, pacer_, {});
+    tx.apply(pointers);
+    meta = tx.commit({.database_id = database_id_, .journal_seq = checkpoint.covered});
+  });
   checkpoint.result = checkpoint.file->begin_read();
   return meta;
 }

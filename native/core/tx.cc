@@ -121,6 +121,17 @@ Meta WriteTx::commit_unmarked() {
   return finish(std::nullopt);
 }
 
+bool WriteTx::release_fallback(const std::shared_ptr<PageFile>& file, Pacer& pacer) {
+  const Meta newest = file->meta();
+  const std::optional<Meta> previous = file->previous_meta();
+  const bool is_released = previous && previous->root == newest.root;
+  if (is_released || !newest.mark) return false;
+  WriteTx tx(file, pacer, {});
+  tx.free_old_freelist();
+  tx.finish(newest.mark);
+  return true;
+}
+
 void WriteTx::free_old_freelist() {
   if (!meta_.freelist_stored()) return;
   const PageId id{meta_.freelist};

@@ -40,6 +40,10 @@ class WriteTx {
   Meta commit_with_freelist(Mark mark);
   // The same without a mark: a database that no journal belongs to, such as a backup.
   Meta commit_unmarked();
+  // Commits the state that there is once more. The previous meta holds no other pages then, so that
+  // what the newest transaction freed can be reused by the next one. False: there is nothing to
+  // gain, or no mark, and a journal may be bound to this very meta.
+  static bool release_fallback(const std::shared_ptr<PageFile>& file, Pacer& pacer);
 
   // --- for balance.cc, tree_builder.cc and bulk_copier.cc ---
   const ReadTx& base() const { return *base_; }

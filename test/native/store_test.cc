@@ -222,6 +222,41 @@ TEST("a checkpoint goes on beside a round of catching up, and hides nothing from
   close_store(store);
 }
 
+// Three times as much as the file's content is written in all, with room for twice as much.
+TEST("a checkpoint on a full disk uses what only the previous meta reaches") {
+  SimFileSystem files(1);
+  const auto listener = std::make_shared<Listener>();
+  auto store = Store::open(files, kPath, small_options(), listener);
+  BucketRef ref;
+  ref.path = {"b"};
+  const auto overwrite_all = [&](char byte) {
+    for (int n = 0; n < 1000; n++) store->put(ref, std::to_string(n), std::string(300, byte));
+    listener->wait(store->submit());
+  };
+  const auto checkpoint_on_full_disk = [&] {
+    files.fail_call(1, ErrorCode::ERR_NO_SPACE, 28, ~uint64_t{0}, "allocate");
+    checkpoint(*store);
+    files.fail_call(0, ErrorCode::ERR_IO, 0, 0);
+  };
+  overwrite_all('a');
+  checkpoint(*store);
+  overwrite_all('b');
+  checkpoint(*store);
+  for (const char byte : {'c', 'd', 'e'}) {
+    overwrite_all(byte);
+    checkpoint_on_full_disk();
+    EXPECT_EQ(store->stats().covered_seq, store->last_seq());
+    const auto left = files.crash(static_cast<uint64_t>(byte));
+    auto reopened = Store::open(*left, kPath, small_options(), std::make_shared<Listener>());
+    EXPECT_TRUE(dump(*reopened) == dump(*store));
+    close_store(reopened);
+  }
+  overwrite_all('f');
+  files.fail_call(1, ErrorCode::ERR_NO_SPACE, 28, ~uint64_t{0}, "allocate");
+  close_store(store);
+  EXPECT_EQ(files.paths().size(), 1);
+}
+
 TEST("a transaction that changes nothing is covered by a checkpoint like any other") {
   SimFileSystem files(1);
   auto store = Store::open(files, kPath, small_options(), std::make_shared<Listener>());

@@ -253,7 +253,10 @@ class StoreRun {
   }
   // The process ends in the middle of whatever it does, and another one opens what is left.
   void kill() {
-    listener_->wait(store_->submit());
+    const Seq seq = store_->submit();
+    listener_->wait(seq);
+    // The store has failed: nothing more is promised.
+    if (listener_->durable() < seq) throw Error(ErrorCode::ERR_POISONED);
     defrag_.reset();
     defrag_step_ = kIdle;
     store_->halt();

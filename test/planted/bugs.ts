@@ -97,11 +97,11 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'recycles journal segments before the checkpoint is committed',
     file: 'native/core/store_checkpoint.cc',
-    find: `  WriteTx tx(checkpoint.file, pacer_, {});
-  tx.apply(pointers);`,
-    replace: `  journal_->recycle(checkpoint.covered);
-  WriteTx tx(checkpoint.file, pacer_, {});
-  tx.apply(pointers);`,
+    find: `    WriteTx tx(checkpoint.file, pacer_, {});
+    tx.apply(pointers);`,
+    replace: `    journal_->recycle(checkpoint.covered);
+    WriteTx tx(checkpoint.file, pacer_, {});
+    tx.apply(pointers);`,
     caughtBy: powerCut,
   },
   {

@@ -89,9 +89,12 @@ export function damagedOnPurpose<Path extends string>(path: Path): Path {
 const isDamaged = (path: string): boolean =>
   [...hostile].some((each) => path === each || path.startsWith(`${each}${sep}`))
 
-/** What a killed defragmentation or copy leaves is no database yet, and nobody takes it for one. */
+/**
+ * What a killed defragmentation, copy or upload (the S3 server keeps its parts in .sgwtmp) leaves
+ * is no database yet, and nobody takes it for one.
+ */
 const isTemporary = (path: string): boolean =>
-  /-(defrag|create)-[0-9a-f]+$|\.tmp$/.test(basename(path))
+  /-(defrag|create)-[0-9a-f]+$|\.tmp$/.test(basename(path)) || path.includes(`${sep}.sgwtmp${sep}`)
 
 const metaMagic = 0xed0cdaed
 const magicAt = 16

@@ -6,6 +6,7 @@
 //     since, independently of all others (sectors are written whole or not at all);
 //   - the size of a file is the synced one or any later one; where it grew without its data there
 //     are zeros. While a write extends a file, every sector boundary on the way may be its end;
+//     a file that is cut may keep the rest of its last block (seen with xfs);
 //   - each change of a directory happened or did not, independently of the files' data.
 //
 // Changes of one directory are taken as strict POSIX has them: any subset may be durable (its
@@ -297,6 +298,11 @@ using Files = std::map<std::string, std::string>;  // path -> bytes
 enum class LostData : uint8_t { kZeros, kAnything };
 inline constexpr uint64_t kBlockSectors = 8;  // at most, on any file system of the tests
 
+inline uint64_t whole_blocks(uint64_t size) {
+  constexpr uint64_t kBlockBytes = kBlockSectors * kSectorBytes;
+  return (size + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
+}
+
 // Says why a file cannot be what is left of an inode; "" when it can.
 inline std::string why_not_left_of(const Inode& inode, Bytes bytes, LostData lost_data) {
   bool size_fits = bytes.size() == inode.durable.size;
@@ -307,7 +313,9 @@ inline std::string why_not_left_of(const Inode& inode, Bytes bytes, LostData los
     if (!change.changes_size) continue;
     const bool is_on_the_way = change.is_write && bytes.size() > size &&
                                bytes.size() < change.size_after && bytes.size() % kSectorBytes == 0;
-    size_fits = size_fits || is_on_the_way || bytes.size() == change.size_after;
+    const bool is_cut =
+        !change.is_write && bytes.size() < size && bytes.size() == whole_blocks(change.size_after);
+    size_fits = size_fits || is_on_the_way || is_cut || bytes.size() == change.size_after;
     size = change.size_after;
   }
   if (!size_fits) return "its size is " + std::to_string(bytes.size());
@@ -459,6 +467,7 @@ class CrashStates {
     kSizeOnly,   // the size, with zeros
     kSizeStale,  // the size, with what the blocks held before
     kDataOnly,   // inside the old size
+    kBlockKept,  // of a cut: the file ends with a whole block, which has what it had
     kTorn,       // the sectors in `subset`, by index
     kTornShort,  // the same, and the file ends behind the last one
     kTornBytes,  // the first `number` bytes
@@ -490,6 +499,7 @@ class CrashStates {
       vary(others, i, {kSizeOnly});
       vary(others, i, {kSizeStale});
       vary(others, i, {kDataOnly});
+      if (!changes_[i].change->is_write) vary(others, i, {kBlockKept});
     }
   }
 
@@ -589,6 +599,11 @@ class CrashStates {
         image.set(sector, torn(before, content, fate.number, record));
       }
       if (fate.kind == kTornShort && fate.subset[i]) size = (sector + 1) * kSectorBytes;
+    }
+    if (fate.kind == kBlockKept) {
+      image.size =
+          std::max(change.size_after, std::min(image.size, whole_blocks(change.size_after)));
+      return;
     }
     const bool keeps_size = fate.kind != kDataOnly && (!is_cut || fate.number % 4 != 0);
     if (change.changes_size && keeps_size) image.size = std::min(size, change.size_after);

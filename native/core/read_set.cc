@@ -24,7 +24,7 @@ OwnBucket::OwnBucket(const Memtable* own, Seq seq, const BucketPath& path) : seq
   for (const std::string& name : path) {
     const Version* newest = find(name);
     created_ = newest != nullptr && newest->kind == VersionKind::kBucketCreated;
-    table_ = newest == nullptr ? nullptr : newest->bucket;
+    table_ = newest != nullptr && newest->is_bucket() ? newest->bucket : nullptr;
     if (newest != nullptr && table_ == nullptr) hides_ = true;
     for (const Version* version = newest; version != nullptr; version = version->older) {
       if (version->kind == VersionKind::kBucketDeleted) hides_ = true;

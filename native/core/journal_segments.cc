@@ -148,9 +148,9 @@ void JournalSegments::extend(Segment& segment, uint64_t size) {
 }
 
 // What the segments hold, or will, has to find room in the page file too, and may take more than
-// twice as much there: of an entry that is little longer than half a page, or than a page, each has
-// the rest of a page for itself. A file system that says "0" may not know: whether there is space
-// is then found out by taking it.
+// twice as much there: of an entry that is little longer than half a page, each has the rest of a
+// page for itself. A file system that says "0" may not know: whether there is space is then found
+// out by taking it.
 void JournalSegments::require_room_for_page_file(uint64_t size) const {
   const uint64_t content = size + disk_bytes();
   const uint64_t needed = size + 2 * content + content / 4 + given_back();
@@ -252,7 +252,6 @@ bool JournalSegments::wants_preparation() {
 void JournalSegments::cancel_preparation() {
   std::lock_guard lock(mutex_);
   preparing_ = false;
-  preparing_bytes_ = 0;
 }
 
 void JournalSegments::wrote(Segment& segment, uint64_t bytes, Seq last_seq) {
@@ -268,9 +267,6 @@ void JournalSegments::prepare_ahead() noexcept {
   lock.unlock();
   try {
     require_room_for_page_file(size);
-    lock.lock();
-    preparing_bytes_ = size;
-    lock.unlock();
     const std::shared_ptr<Segment> segment = create(size);
     finish(*segment, true);
     lock.lock();
@@ -401,7 +397,7 @@ uint64_t JournalSegments::given_back() const {
 
 uint64_t JournalSegments::disk_bytes() const {
   std::lock_guard lock(mutex_);
-  uint64_t bytes = preparing_bytes_ + (current_ == nullptr ? 0 : current_->size);
+  uint64_t bytes = current_ == nullptr ? 0 : current_->size;
   for (const std::shared_ptr<Segment>& segment : claimed_) bytes += segment->size;
   for (const std::shared_ptr<Segment>& segment : full_) bytes += segment->size;
   for (const std::shared_ptr<Segment>& segment : prepared_) bytes += segment->size;

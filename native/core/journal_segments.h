@@ -125,10 +125,9 @@ class JournalSegments {
   // The newest number that was claimed. Numbers must follow the chain: what becomes ready with a
   // lower one gets another.
   uint64_t begun_number_ = 0;
-  uint64_t given_back_ = 0;       // bytes that are the page file's until recycle()
-  uint64_t target_size_;          // of the next segment
-  bool preparing_ = false;        // prepare_ahead() is asked for or at work
-  uint64_t preparing_bytes_ = 0;  // of what it makes: the disk has them no more
+  uint64_t given_back_ = 0;  // bytes that are the page file's until recycle()
+  uint64_t target_size_;     // of the next segment
+  bool preparing_ = false;   // prepare_ahead() is asked for or at work
   // Number of times take_idle() ran: what was being prepared then is too large now.
   uint64_t idle_count_ = 0;
 };

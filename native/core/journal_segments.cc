@@ -153,7 +153,7 @@ void JournalSegments::extend(Segment& segment, uint64_t size) {
 // out by taking it.
 void JournalSegments::require_room_for_page_file(uint64_t size) const {
   const uint64_t content = size + disk_bytes();
-  const uint64_t needed = size + 2 * content + content / 4 + given_back();
+  const uint64_t needed = size + 3 * content + given_back();
   const uint64_t available = files_.free_space_bytes(directory_of(path_));
   if (available == 0 || available >= needed) return;
   throw Error(ErrorCode::ERR_NO_SPACE,

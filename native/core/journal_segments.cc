@@ -263,14 +263,14 @@ void JournalSegments::wrote(Segment& segment, uint64_t bytes, Seq last_seq) {
 void JournalSegments::prepare_ahead() noexcept {
   std::unique_lock lock(mutex_);
   const uint64_t size = target_size_;
-  const uint64_t idle_count = idle_count_;
+  const uint64_t taken_count = taken_count_;
   lock.unlock();
   try {
     require_room_for_page_file(size);
     const std::shared_ptr<Segment> segment = create(size);
     finish(*segment, true);
     lock.lock();
-    const bool outdated = idle_count != idle_count_;
+    const bool outdated = taken_count != taken_count_;
     lock.unlock();
     if (outdated) {
       remove_in_steps({segment});
@@ -336,7 +336,7 @@ void JournalSegments::recycle(Seq covered) {
 
 std::vector<std::shared_ptr<Segment>> JournalSegments::take_idle() {
   std::lock_guard lock(mutex_);
-  idle_count_++;
+  taken_count_++;
   given_back_ = 0;
   target_size_ = options_.segment_bytes_min;
   std::vector<std::shared_ptr<Segment>> taken = std::move(full_);
@@ -367,6 +367,7 @@ void JournalSegments::remove_in_steps(const std::vector<std::shared_ptr<Segment>
 
 std::vector<std::shared_ptr<Segment>> JournalSegments::take_prepared() {
   std::lock_guard lock(mutex_);
+  taken_count_++;
   for (const std::shared_ptr<Segment>& segment : prepared_) given_back_ += segment->size;
   return std::exchange(prepared_, {});
 }

@@ -128,8 +128,8 @@ class JournalSegments {
   uint64_t given_back_ = 0;  // bytes that are the page file's until recycle()
   uint64_t target_size_;     // of the next segment
   bool preparing_ = false;   // prepare_ahead() is asked for or at work
-  // Number of times take_idle() ran: what was being prepared then is too large now.
-  uint64_t idle_count_ = 0;
+  // Number of times prepared segments were taken away: what was in the making then is not wanted.
+  uint64_t taken_count_ = 0;
 };
 
 }  // namespace hotbolt

@@ -12,18 +12,31 @@ void fill_disk(SimFileSystem& files) {
 }
 void free_disk(SimFileSystem& files) { files.fail_call(0, ErrorCode::ERR_IO, 0, 0); }
 
+std::string body_of_removal() {
+  OpWriter writer;
+  static const BucketPath path{"bucket"};
+  writer.remove(path, "key");
+  return writer.body().flat();
+}
+
 // Appends until it is refused; how many were not.
 size_t append_until_refused(JournalFixture& fixture, Growth growth) {
   for (size_t count = 0;; count++) {
     const Seq last = fixture.journal->last_seq();
     try {
-      fixture.journal->append(body_of(last + 1), growth);
+      fixture.journal->append(growth == Growth::kGrows ? body_of(last + 1) : body_of_removal(),
+                              growth);
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ErrorCode::ERR_NO_SPACE);
       EXPECT_EQ(fixture.journal->last_seq(), last);
       return count;
     }
   }
+}
+
+Seq last_seq_on_disk(FileSystem& files) {
+  return read_journal(files, list_journal(files, kDatabase).segments, 0, kSeqMax, [](Seq, Bytes) {})
+      .last_seq;
 }
 
 void submit_and_wait(JournalFixture& fixture) {
@@ -68,7 +81,7 @@ TEST("removals go on when writes are refused, for a bounded number") {
   EXPECT_TRUE(removed >= 3 && removed < 1000);
   submit_and_wait(fixture);
   fixture.journal->stop();
-  EXPECT_EQ(read_back(fixture.files).last_seq, fixture.journal->last_seq());
+  EXPECT_EQ(last_seq_on_disk(fixture.files), fixture.journal->last_seq());
 }
 
 TEST("a write that has its place makes no call") {
@@ -83,7 +96,7 @@ TEST("a write that has its place makes no call") {
 TEST("what the disk has left is the page file's, as much as the journal holds") {
   JournalFixture fixture;
   for (int group = 0; group < 40; group++) fixture.write(5);
-  fixture.files.set_free_space(60'000);
+  fixture.files.set_free_space(150'000);
   append_until_refused(fixture, Growth::kGrows);
   submit_and_wait(fixture);
   // Covered by the page file, it needs no room there.
@@ -104,7 +117,7 @@ TEST("what was prepared is given back to a checkpoint, but for a reserve for rem
   EXPECT_TRUE(append_until_refused(fixture, Growth::kShrinks) > 0);
   submit_and_wait(fixture);
   fixture.journal->stop();
-  EXPECT_EQ(read_back(fixture.files).last_seq, fixture.journal->last_seq());
+  EXPECT_EQ(last_seq_on_disk(fixture.files), fixture.journal->last_seq());
 }
 
 TEST("segments that cannot be made for another reason refuse the write too") {

@@ -146,19 +146,24 @@ void Update::close_range(OpenRange& range) noexcept {
 // --- writes ---
 
 // The first write to a bucket proves that every name on its path is a bucket or nothing, so that it
-// is found out here and not at the commit.
+// is found out here and not at the commit. A refusal says what the names are: that has been read.
 void Update::require_path(const BucketPath& path) {
   index();
-  prove(path, [&] { require_buckets({view_, seq_}, path); });
-}
-
-// A refusal says what the names on the path are: that has been read.
-template <typename Proof>
-void Update::prove(const BucketPath& path, Proof&& proof) {
   try {
-    proof();
+    require_buckets({view_, seq_}, path);
   } catch (const Error&) {
     read_names(path);
+    throw;
+  }
+}
+
+template <typename Proof>
+void Update::prove_name(const BucketPath& path, Proof&& proof) {
+  const BucketPath parent(path.begin(), path.end() - 1);
+  try {
+    proof(ViewAt{view_, seq_}, parent, path.back());
+  } catch (const Error&) {
+    read_name(parent, path.back());
     throw;
   }
 }
@@ -214,7 +219,7 @@ void Update::create_bucket(const BucketRef& ref) {
   if (ref.path.empty()) throw Error(ErrorCode::ERR_BUCKET_EXISTS, "the root bucket exists always");
   BucketPath parent(ref.path.begin(), ref.path.end() - 1);
   require_path(ref.path);
-  prove(ref.path, [&] { require_missing({view_, seq_}, parent, ref.path.back()); });
+  prove_name(ref.path, require_missing);
   if (ref.path.size() > 1) nests_ = true;
   creates_ = true;
   ops_.create_bucket(parent, ref.path.back());
@@ -228,7 +233,7 @@ void Update::delete_bucket(const BucketRef& ref) {
   }
   BucketPath parent(ref.path.begin(), ref.path.end() - 1);
   index();
-  prove(ref.path, [&] { require_bucket({view_, seq_}, parent, ref.path.back()); });
+  prove_name(ref.path, require_bucket);
   ops_.delete_bucket(parent, ref.path.back());
   deletions_++;
 }

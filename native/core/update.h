@@ -85,7 +85,7 @@ class Update {
   void require_key_is_no_bucket(BucketRef& ref, Bytes key);
   void require_key_in_bucket(const BucketRef& ref, Bytes key) const;
   template <typename Proof>
-  void prove(const BucketPath& path, Proof&& proof);
+  void prove_name(const BucketPath& path, Proof&& proof);
   void read_name(const BucketPath& path, Bytes name);
   void read_names(const BucketPath& path);
   OwnBucket own_bucket(const BucketPath& path) const;

@@ -3,7 +3,13 @@
 import { describe, expect, test } from 'vitest'
 import type { Database, Snapshot } from '../../lib/index.ts'
 import { hashOf } from '../support/model.ts'
-import { codeOf, holdDefragAt, smallPages, withDatabase } from '../support/with-database.ts'
+import {
+  codeOf,
+  holdDefragAt,
+  smallPages,
+  untimed,
+  withDatabase,
+} from '../support/with-database.ts'
 import { testIf } from '../support/tools.ts'
 
 const count = 400
@@ -158,21 +164,24 @@ describe('a snapshot', () => {
 
   test(
     'keeps pages from being reused only as long as it is open',
-    withDatabase(async ({ db }) => {
-      const rewrite = async (): Promise<void> => {
-        for (let n = 0; n < count; n++) void db.bucket('b').put(`k${n}`, 'v'.repeat(100))
-        await db.checkpoint()
-      }
-      for (let round = 0; round < 5; round++) await rewrite()
-      const settled = db.stats().sizeBytes
-      const snapshot = db.snapshot()
-      for (let round = 0; round < 5; round++) await rewrite()
-      snapshot.close()
-      const grown = db.stats().sizeBytes
-      for (let round = 0; round < 20; round++) await rewrite()
-      expect(db.stats().sizeBytes).toBe(grown)
-      expect(settled).toBeLessThanOrEqual(grown)
-    }, smallPages),
+    withDatabase(
+      async ({ db }) => {
+        const rewrite = async (): Promise<void> => {
+          for (let n = 0; n < count; n++) void db.bucket('b').put(`k${n}`, 'v'.repeat(100))
+          await db.checkpoint()
+        }
+        for (let round = 0; round < 5; round++) await rewrite()
+        const settled = db.stats().sizeBytes
+        const snapshot = db.snapshot()
+        for (let round = 0; round < 5; round++) await rewrite()
+        snapshot.close()
+        const grown = db.stats().sizeBytes
+        for (let round = 0; round < 20; round++) await rewrite()
+        expect(db.stats().sizeBytes).toBe(grown)
+        expect(settled).toBeLessThanOrEqual(grown)
+      },
+      { ...untimed, pageSize: 1024 },
+    ),
   )
 })
 

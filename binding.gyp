@@ -22,7 +22,11 @@
         }],
         ['OS=="linux"', {
           # Never unloaded: our handler of SIGBUS stays installed when the last environment ends.
-          'ldflags': ['-Wl,-z,relro,-z,now', '-Wl,-z,noexecstack', '-Wl,-z,nodelete', '-pthread'],
+          # Templates of the standard library are our own copies, not those that node exports.
+          'ldflags': [
+            '-Wl,-z,relro,-z,now', '-Wl,-z,noexecstack', '-Wl,-z,nodelete', '-Wl,-Bsymbolic',
+            '-pthread',
+          ],
         }],
         ['OS=="mac"', {
           'xcode_settings': {

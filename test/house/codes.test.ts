@@ -1,7 +1,7 @@
 // The error codes exist twice, in native/core/error.h and in lib/errors.ts: in the same order and
-// once each. README.md names no other.
+// once each. README.md and docs/ name no other.
 import { expect, test } from 'vitest'
-import { read } from '../support/sources.ts'
+import { guides, read } from '../support/sources.ts'
 
 function nativeCodes(): string[] {
   const table = /#define HOTBOLT_ERROR_CODES\(X\)((?:.*\\\n)+.*)/.exec(read('native/core/error.h'))
@@ -23,8 +23,8 @@ test('no error code is listed twice', () => {
   expect(codes.filter((code, index) => codes.indexOf(code) !== index)).toEqual([])
 })
 
-test('every code that README.md names is in the list', () => {
+test.for(guides())('every code that %s names is in the list', (guide) => {
   const codes = new Set(nativeCodes())
-  const named = read('README.md').match(/\bERR_[A-Z_]+\b/g) ?? []
+  const named = read(guide).match(/\bERR_[A-Z_]+\b/g) ?? []
   expect(named.filter((code) => !codes.has(code))).toEqual([])
 })

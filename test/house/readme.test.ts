@@ -1,11 +1,11 @@
-// What README.md shows compiles. Every ```ts block is a module of its own; one that is opened with
-// ```ts continued goes on where the block before it ended.
+// What README.md and docs/ show compiles. Every ```ts block is a module of its own; one that is
+// opened with ```ts continued goes on where the block before it ended.
 import { execFile } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
-import { read, root } from '../support/sources.ts'
+import { guides, read, root } from '../support/sources.ts'
 
 const folder = join(root, 'build/readme')
 
@@ -32,9 +32,9 @@ const configuration = {
   exclude: [],
 }
 
-test('the TypeScript snippets in README.md compile', async () => {
-  const modules = snippets(read('README.md'))
-  expect(modules.length, 'README.md shows TypeScript').toBeGreaterThan(0)
+test('the TypeScript snippets in README.md and docs/ compile', async () => {
+  const modules = guides().flatMap((guide) => snippets(read(guide)))
+  expect(modules.length, 'they show TypeScript').toBeGreaterThan(1)
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(configuration))

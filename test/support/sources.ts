@@ -27,6 +27,11 @@ export function repositoryFiles(): string[] {
     .toSorted()
 }
 
+/** What users read: README.md and what it sends them to. */
+export function guides(): string[] {
+  return repositoryFiles().filter((file) => file === 'README.md' || /^docs\/.*\.md$/.test(file))
+}
+
 export function read(file: string): string {
   return readFileSync(join(root, file), 'utf8')
 }

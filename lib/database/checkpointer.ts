@@ -27,6 +27,8 @@ const ignore = (): void => {}
 
 /** After a checkpoint that found no space. */
 const retryMs = 1000
+/** That much is read again in milliseconds: it matters to nobody who waits meanwhile. */
+const deferrableBytesLeast = 1 << 20
 
 export class Checkpointer {
   readonly #store: StoreHandle
@@ -37,8 +39,10 @@ export class Checkpointer {
   readonly #pressure = new BackPressure()
   readonly #backlog = new Float64Array(3)
   #turn: Promise<void> = Promise.resolve()
+  #turns = 0
   #scheduled = false
   #held = false
+  #deferred = false
   #writtenBytes = 0
   #hurries = false
   #failing = false
@@ -88,9 +92,16 @@ export class Checkpointer {
 
   /** Runs `work` when no checkpoint runs, and none while it does. */
   exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const end = (): unknown => this.#turns--
+    this.#turns++
     const result = this.#turn.then(work)
-    this.#turn = result.then(ignore, ignore)
+    this.#turn = result.then(end, end).then(ignore)
     return result
+  }
+
+  /** A checkpoint, or what must not meet one, runs or waits for its turn. */
+  get isBusy(): boolean {
+    return this.#turns > 0
   }
 
   /** Requires: inside exclusive(). */
@@ -104,11 +115,25 @@ export class Checkpointer {
     this.#held = true
   }
 
+  /** From here on they are kept without a limit: no checkpoint begins by itself. Not for long. */
+  defer(): void {
+    this.#deferred = true
+  }
+
+  /** So much may be read again after defer(): there is room for what is written meanwhile. */
+  get deferrableBytes(): number {
+    const { checkpointBytes, maxRetainedBytes } = this.#limits
+    return Math.min(checkpointBytes / 2, Math.max(maxRetainedBytes / 4, deferrableBytesLeast))
+  }
+
+  /** Ends hold() and defer(). Who waited for room may not need to any more. */
   release(): void {
     this.#held = false
+    this.#deferred = false
     this.paceWriters(Infinity)
     this.#clock.wrote(performance.now())
     this.#schedule()
+    this.#relax()
   }
 
   /** Writers who wait for their acknowledgements are to be no faster; Infinity: no limit. */
@@ -193,7 +218,7 @@ export class Checkpointer {
     native.hurry(this.#store, on)
   }
 
-  /** After a checkpoint. */
+  /** When there may be less that waits, or more room for it. */
   #relax(): void {
     native.backlog(this.#store, this.#backlog)
     const backlogBytes = this.#active + this.#sealed
@@ -216,6 +241,7 @@ export class Checkpointer {
   }
 
   #isDue(): boolean {
+    if (this.#deferred) return false
     native.backlog(this.#store, this.#backlog)
     return this.#sealed > (this.#held ? this.#roomBytes / 2 : 0)
   }

@@ -5,9 +5,10 @@
 // catching up go on beside checkpoints.
 //
 // It always ends. While it catches up, writers are slowed down so that each round is at most half
-// of the one before (writers-pace.ts). While it copies, the journal grows: when the disk becomes
-// short of space they are slowed down too, and when that does not help, ERR_NO_SPACE ends the
-// defragmentation.
+// of the one before (writers-pace.ts), until one is small. That is the last one, for no checkpoint
+// begins during it, and so none can take away what it would have to read again. While it copies,
+// the journal grows: when the disk becomes short of space writers are slowed down too, and when that
+// does not help, ERR_NO_SPACE ends the defragmentation.
 
 import type { Thrown } from '../callbacks.ts'
 import { HotboltError, toHotboltError } from '../errors.ts'
@@ -130,20 +131,29 @@ export class Defragmenter {
 
   async #catchUp(handle: DefragHandle): Promise<void> {
     this.#enter('copied')
-    do {
+    const { checkpointer } = this.#store
+    const { rounds, warnings } = this.#observer
+    for (let isLast = false; !isLast;) {
       await this.#pause('round')
-      await this.#replay(handle)
-      if (native.defragProgress(handle).caughtUp) return
-    } while (this.#observer.rounds.length < roundsMax)
-    const message = `Catching up did not converge in ${roundsMax} rounds`
-    this.#observer.warnings.push(`${message}: writers may have waited for the rest`)
+      const { backlogBytes } = native.defragProgress(handle)
+      isLast = backlogBytes <= checkpointer.deferrableBytes
+      if (isLast) checkpointer.defer()
+      await this.#replay(handle, isLast)
+      isLast ||= native.defragProgress(handle).caughtUp && !checkpointer.isBusy
+      if (isLast || rounds.length < roundsMax) continue
+      isLast = true
+      const message = `Catching up did not converge in ${roundsMax} rounds`
+      warnings.push(`${message}: writers may have waited for the rest`)
+    }
+    checkpointer.defer()
   }
 
-  /** One round: what was written until it began. */
-  async #replay(handle: DefragHandle): Promise<void> {
+  /** One round: what was written until it began. What is written during the last one may stay. */
+  async #replay(handle: DefragHandle, isLast: boolean): Promise<void> {
     this.#observer.round++
     const startMs = performance.now()
-    const { pace, stop } = this.#paceWriters(handle, startMs)
+    const pace = this.#roundPace(handle, startMs)
+    const stopPacing = isLast ? undefined : this.#paceWriters(pace)
     let bytes = 0
     let entries = 0
     try {
@@ -155,29 +165,32 @@ export class Defragmenter {
         pace.stepEnded(step.bytes, performance.now())
       }
     } finally {
-      stop()
+      stopPacing?.()
     }
     this.#replayedBytesPerMs = pace.bytesPerMs
     this.#observer.rounds.push({ bytes, entries, durationMs: performance.now() - startMs })
   }
 
-  /** Until it is stopped; then they stay as fast as they were last. */
-  #paceWriters(handle: DefragHandle, startMs: number): { pace: RoundPace; stop: () => void } {
-    const { checkpointer } = this.#store
+  #roundPace(handle: DefragHandle, startMs: number): RoundPace {
     const { backlogBytes } = native.defragProgress(handle)
+    const bytesPerMs = this.#replayedBytesPerMs ?? this.#store.checkpointer.bytesPerMs
+    return new RoundPace(backlogBytes, bytesPerMs, startMs)
+  }
+
+  /** Until it is stopped. */
+  #paceWriters(pace: RoundPace): () => void {
+    const { checkpointer } = this.#store
     const { writtenBytes } = checkpointer
-    const pace = new RoundPace(
-      backlogBytes,
-      this.#replayedBytesPerMs ?? checkpointer.bytesPerMs,
-      startMs,
-    )
     const look = (): void => {
       const written = checkpointer.writtenBytes - writtenBytes
       checkpointer.paceWriters(pace.writersBytesPerMs(written, performance.now()))
     }
     look()
     const timer = setInterval(look, paceMs).unref()
-    return { pace, stop: () => clearInterval(timer) }
+    return () => {
+      clearInterval(timer)
+      checkpointer.paceWriters(Infinity)
+    }
   }
 
   /** Writers wait for the steps after the first, and for the rounds after the first. */
@@ -192,7 +205,7 @@ export class Defragmenter {
     const { checkpointer } = this.#store
     await checkpointer.exclusive(async () => {
       // A checkpoint since the last round has moved memtables where the new file cannot see them.
-      if (!native.defragProgress(handle).coversBase) await this.#replay(handle)
+      if (!native.defragProgress(handle).coversBase) await this.#replay(handle, true)
       this.#enter('caught-up')
       await this.#pause('before-publish')
       await native.defragPublish(handle)
@@ -200,6 +213,7 @@ export class Defragmenter {
       await this.#pauseUncancelled('after-publish')
       await this.#pauseUncancelled('before-install')
       this.#observer.timed(() => native.defragInstall(handle))
+      checkpointer.release()
     })
     await this.#pauseUncancelled('after-install')
   }

@@ -1,14 +1,15 @@
 // How long an acknowledgement is held back, so that writers who wait for theirs do not outrun the
 // checkpoints, nor a defragmentation that catches up with them.
 //
-// Nothing is held back below three quarters of the room. Above that writers are slowed down: to
-// twice the speed of checkpoints at first, and to less the less room is left. Without room an
+// Nothing is held back below three quarters of the room. Above that writers share what room is left
+// over the time that the checkpoint is expected to take until it makes more. Without room an
 // acknowledgement waits until there is some. Waits are in proportion to the bytes written.
 
 /** Of the room: from here on writers are slowed down. */
 const threshold = 0.75
-/** Of writers at the threshold, in speeds of checkpoints. */
-const speedAtThreshold = 2
+/** A checkpoint that is overdue is expected to take this share of its time again. */
+const overdueShare = 0.5
+const restMsLeast = 1
 /** Longer, an acknowledgement waits only for what its own bytes cost. */
 const waitMsMax = 5
 /** Of checkpoints, before the first one was measured, and the least that is believed. */
@@ -20,6 +21,8 @@ const bytesMeasured = 64 << 10
 export class BackPressure {
   #mergedBytesPerMs = bytesPerMsAtFirst
   #limitBytesPerMs = Infinity
+  /** Of the checkpoint that runs. */
+  #merging: { readonly startMs: number; readonly endMs: number } | undefined
   /** When everything that was written so far should have been acknowledged. */
   #dueMs = 0
 
@@ -28,8 +31,13 @@ export class BackPressure {
     return this.#mergedBytesPerMs
   }
 
-  /** A merge took so long. */
-  merged(bytes: number, durationMs: number): void {
+  mergeBegins(bytes: number, nowMs: number): void {
+    this.#merging = { startMs: nowMs, endMs: nowMs + bytes / this.#mergedBytesPerMs }
+  }
+
+  /** `bytes` 0: it failed. */
+  mergeEnded(bytes: number, durationMs: number): void {
+    this.#merging = undefined
     if (bytes < bytesMeasured) return
     const bytesPerMs = Math.max(bytes / Math.max(durationMs, 1), bytesPerMsLeast)
     this.#mergedBytesPerMs = (this.#mergedBytesPerMs + bytesPerMs) / 2
@@ -51,7 +59,7 @@ export class BackPressure {
    */
   holdUntilMs(bytes: number, backlogBytes: number, roomBytes: number, nowMs: number): number {
     if (backlogBytes >= roomBytes) return Infinity
-    const bytesPerMs = Math.min(this.#limitBytesPerMs, this.#allowed(backlogBytes / roomBytes))
+    const bytesPerMs = Math.min(this.#limitBytesPerMs, this.#allowed(backlogBytes, roomBytes, nowMs))
     if (bytesPerMs === Infinity) return 0
     const costMs = bytes / bytesPerMs
     const latestMs = nowMs + Math.max(costMs, waitMsMax)
@@ -59,9 +67,16 @@ export class BackPressure {
     return this.#dueMs
   }
 
-  #allowed(fullness: number): number {
-    if (fullness < threshold) return Infinity
-    const left = (1 - fullness) / (1 - threshold)
-    return Math.max(speedAtThreshold * left * this.#mergedBytesPerMs, bytesPerMsLeast)
+  #allowed(backlogBytes: number, roomBytes: number, nowMs: number): number {
+    if (!this.isFelt(backlogBytes, roomBytes)) return Infinity
+    const bytesPerMs = (roomBytes - backlogBytes) / this.#restMs(backlogBytes, nowMs)
+    return Math.max(bytesPerMs, bytesPerMsLeast)
+  }
+
+  /** Until there is more room. */
+  #restMs(backlogBytes: number, nowMs: number): number {
+    if (this.#merging === undefined) return backlogBytes / this.#mergedBytesPerMs
+    const { startMs, endMs } = this.#merging
+    return Math.max(endMs - nowMs, (nowMs - startMs) * overdueShare, restMsLeast)
   }
 }

@@ -254,15 +254,18 @@ export class Checkpointer {
 
   async #merge(): Promise<void> {
     const startMs = performance.now()
+    native.backlog(this.#store, this.#backlog)
+    this.#pressure.mergeBegins(this.#sealed, startMs)
     try {
       const { memtables, bytes } = await native.checkpoint(this.#store, this.#hurries)
+      const durationMs = performance.now() - startMs
+      this.#pressure.mergeEnded(bytes, durationMs)
       this.#failing = false
       if (memtables === 0) return
-      const durationMs = performance.now() - startMs
-      this.#pressure.merged(bytes, durationMs)
       this.#relax()
       publish('hotbolt:checkpoint', { path: this.#path, memtables, bytes, durationMs })
     } catch (error) {
+      this.#pressure.mergeEnded(0, 0)
       this.#failing = true
       this.#relax()
       this.#publishFailure(error)

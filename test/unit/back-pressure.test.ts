@@ -27,13 +27,19 @@ describe('acknowledgements', () => {
     expect(waitMs(100_000, 0.9)).toBeGreaterThan(waitMs(100_000, 0.8))
   })
 
-  test('wait as long as a checkpoint takes for as many bytes, midway', () => {
+  test('share what room is left over the rest of the checkpoint, or of the next one', () => {
     const pressure = new BackPressure()
-    for (let n = 0; n < 30; n++) pressure.merged(10 << 20, 1000)
-    const bytesPerMs = pressure.bytesPerMs
-    expect(bytesPerMs).toBeCloseTo((10 << 20) / 1000, 0)
-    const untilMs = pressure.holdUntilMs(1 << 20, 0.875 * room, room, nowMs)
-    expect(untilMs - nowMs).toBeCloseTo((1 << 20) / bytesPerMs)
+    for (let n = 0; n < 30; n++) pressure.mergeEnded(10_000_000, 1000)
+    expect(pressure.bytesPerMs).toBeCloseTo(10_000, 0)
+    const waitMs = (at: number): number =>
+      pressure.holdUntilMs(room / 20, 0.8 * room, room, nowMs + at) - nowMs - at
+    const quarterMs = (0.8 * room) / pressure.bytesPerMs / 4
+    expect(waitMs(0)).toBeCloseTo(quarterMs, 0)
+    pressure.mergeBegins(0.2 * room, nowMs + 100_000)
+    expect(waitMs(100_000)).toBeCloseTo(quarterMs / 4, 0)
+    expect(waitMs(104_000)).toBeCloseTo(2000 / 4, 0) // overdue
+    pressure.mergeEnded(0, 0)
+    expect(waitMs(110_000)).toBeCloseTo(quarterMs, 0)
   })
 
   test('of many small writes wait 5 ms at most, though what they cost adds up', () => {

@@ -131,6 +131,30 @@ test(
 )
 
 test(
+  'what is kept is merged beyond half of maxRetainedBytes, and while that is deferred not at all',
+  withDatabase(
+    async ({ db }) => {
+      using checkpoints = new Checkpoints()
+      const { checkpointer } = storeOf(db)
+      checkpointer.hold()
+      while (checkpoints.count(db) < 1) await db.bucket('b').put('k', Buffer.alloc(1000))
+      checkpointer.defer()
+      await checkpointer.exclusive(async () => {}) // after those that had begun
+      const { coveredSeq } = db.stats()
+      for (let n = 0; n < 70; n++) void db.bucket('b').put('k', Buffer.alloc(1000))
+      await turns()
+      await checkpointer.exclusive(async () => {})
+      expect(db.stats().coveredSeq).toBe(coveredSeq)
+      checkpointer.release()
+      const { lastSeq } = db.stats()
+      await checkpointer.exclusive(async () => {})
+      expect(db.stats().coveredSeq).toBe(lastSeq)
+    },
+    { ...untimed, checkpointBytes, maxRetainedBytes: checkpointBytes },
+  ),
+)
+
+test(
   'checks that are asked for while one runs share the next one',
   withDatabase(async ({ db }) => {
     await db.bucket('b').put('k', 'v')

@@ -1,9 +1,10 @@
 // How long an acknowledgement is held back, so that writers who wait for theirs do not outrun the
 // checkpoints, nor a defragmentation that catches up with them.
 //
-// Nothing is held back below three quarters of the room. Above that writers share what room is left
-// over the time that the checkpoint is expected to take until it makes more. Without room an
-// acknowledgement waits until there is some. Waits are in proportion to the bytes written.
+// One half of the room is filled while the other half is merged. Nothing is held back below three
+// quarters of the room; from there on writers share what is left over the time that the checkpoint
+// is expected to take. Without room an acknowledgement waits until there is some. Waits are in
+// proportion to the bytes written.
 
 /** Of the room: from here on writers are slowed down. */
 const threshold = 0.75
@@ -18,11 +19,17 @@ const bytesPerMsLeast = 1000
 /** Smaller merges say nothing about speed. */
 const bytesMeasured = 64 << 10
 
+interface Merge {
+  readonly roomBytes: number
+  readonly startMs: number
+  readonly endMs: number
+}
+
 export class BackPressure {
   #mergedBytesPerMs = bytesPerMsAtFirst
   #limitBytesPerMs = Infinity
   /** Of the checkpoint that runs. */
-  #merging: { readonly startMs: number; readonly endMs: number } | undefined
+  #merging: Merge | undefined
   /** When everything that was written so far should have been acknowledged. */
   #dueMs = 0
 
@@ -31,8 +38,10 @@ export class BackPressure {
     return this.#mergedBytesPerMs
   }
 
-  mergeBegins(bytes: number, nowMs: number): void {
-    this.#merging = { startMs: nowMs, endMs: nowMs + bytes / this.#mergedBytesPerMs }
+  /** Of `bytes`, of which `roomBytes` are counted in the room. */
+  mergeBegins(bytes: number, roomBytes: number, nowMs: number): void {
+    const endMs = nowMs + bytes / this.#mergedBytesPerMs
+    this.#merging = { roomBytes, startMs: nowMs, endMs }
   }
 
   /** `bytes` 0: it failed. */
@@ -50,7 +59,7 @@ export class BackPressure {
 
   /** `backlogBytes` are as many as make themselves felt. */
   isFelt(backlogBytes: number, roomBytes: number): boolean {
-    return backlogBytes >= threshold * roomBytes
+    return backlogBytes >= threshold * roomBytes || this.#fillsHalf(backlogBytes, roomBytes)
   }
 
   /**
@@ -67,10 +76,24 @@ export class BackPressure {
     return this.#dueMs
   }
 
+  /** What is not merged yet is more than may wait for the next checkpoint, or soon will be. */
+  #fillsHalf(backlogBytes: number, roomBytes: number): boolean {
+    if (this.#merging === undefined) return false
+    return backlogBytes - this.#merging.roomBytes >= (threshold - 0.5) * roomBytes
+  }
+
   #allowed(backlogBytes: number, roomBytes: number, nowMs: number): number {
     if (!this.isFelt(backlogBytes, roomBytes)) return Infinity
-    const bytesPerMs = (roomBytes - backlogBytes) / this.#restMs(backlogBytes, nowMs)
+    const bytesPerMs = this.#leftBytes(backlogBytes, roomBytes) / this.#restMs(backlogBytes, nowMs)
     return Math.max(bytesPerMs, bytesPerMsLeast)
+  }
+
+  /** Until the checkpoint ends. */
+  #leftBytes(backlogBytes: number, roomBytes: number): number {
+    const leftBytes = roomBytes - backlogBytes
+    if (this.#merging === undefined) return leftBytes
+    const ofHalf = roomBytes / 2 - (backlogBytes - this.#merging.roomBytes)
+    return Math.min(leftBytes, Math.max(ofHalf, leftBytes / 4))
   }
 
   /** Until there is more room. */

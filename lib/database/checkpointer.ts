@@ -43,6 +43,8 @@ export class Checkpointer {
   #scheduled = false
   #held = false
   #deferred = false
+  /** What waited when hold() was called, until a checkpoint takes it away. */
+  #pinnedBytes = 0
   #writtenBytes = 0
   #hurries = false
   #failing = false
@@ -113,6 +115,8 @@ export class Checkpointer {
   /** From here on sealed memtables are kept, up to `maxRetainedBytes`. */
   hold(): void {
     this.#held = true
+    native.backlog(this.#store, this.#backlog)
+    this.#pinnedBytes = this.#active + this.#sealed
   }
 
   /** From here on they are kept without a limit: no checkpoint begins by itself. Not for long. */
@@ -130,6 +134,7 @@ export class Checkpointer {
   release(): void {
     this.#held = false
     this.#deferred = false
+    this.#pinnedBytes = 0
     this.paceWriters(Infinity)
     this.#clock.wrote(performance.now())
     this.#schedule()
@@ -178,6 +183,11 @@ export class Checkpointer {
     return this.#backlog[1] ?? 0
   }
 
+  /** Of the room. */
+  get #backlogBytes(): number {
+    return Math.max(0, this.#active + this.#sealed - this.#pinnedBytes)
+  }
+
   get #roomBytes(): number {
     return this.#held ? this.#limits.maxRetainedBytes : 2 * this.#limits.checkpointBytes
   }
@@ -207,7 +217,7 @@ export class Checkpointer {
   #holdUntilMs(nowMs: number): number {
     const bytes = (this.#backlog[2] ?? 0) - this.#writtenBytes
     this.#writtenBytes += bytes
-    const backlogBytes = this.#active + this.#sealed
+    const backlogBytes = this.#backlogBytes
     if (this.#failing || this.#ending) return 0
     if (!this.#hurries && this.#pressure.isFelt(backlogBytes, this.#roomBytes)) this.#hurry(true)
     return this.#pressure.holdUntilMs(bytes, backlogBytes, this.#roomBytes, nowMs)
@@ -221,7 +231,7 @@ export class Checkpointer {
   /** When there may be less that waits, or more room for it. */
   #relax(): void {
     native.backlog(this.#store, this.#backlog)
-    const backlogBytes = this.#active + this.#sealed
+    const backlogBytes = this.#backlogBytes
     if (this.#hurries && !this.#pressure.isFelt(backlogBytes, this.#roomBytes)) this.#hurry(false)
     if (backlogBytes < this.#roomBytes || this.#failing) this.#onRoom()
   }
@@ -255,13 +265,15 @@ export class Checkpointer {
   async #merge(): Promise<void> {
     const startMs = performance.now()
     native.backlog(this.#store, this.#backlog)
-    this.#pressure.mergeBegins(this.#sealed, startMs)
+    const roomBytes = Math.max(0, this.#sealed - this.#pinnedBytes)
+    this.#pressure.mergeBegins(this.#sealed, roomBytes, startMs)
     try {
       const { memtables, bytes } = await native.checkpoint(this.#store, this.#hurries)
       const durationMs = performance.now() - startMs
       this.#pressure.mergeEnded(bytes, durationMs)
       this.#failing = false
       if (memtables === 0) return
+      this.#pinnedBytes = 0
       this.#relax()
       publish('hotbolt:checkpoint', { path: this.#path, memtables, bytes, durationMs })
     } catch (error) {

@@ -17,7 +17,7 @@ import type { Store } from '../database/store.ts'
 import { native, type DefragHandle, type DefragStep } from '../native.ts'
 import type { PausePoint, ResolvedDefragOptions } from '../options.ts'
 import { DefragObserver } from './defrag-observer.ts'
-import { paceWhileCopying, RoundPace } from './writers-pace.ts'
+import { expectRound, paceWhileCopying, RoundPace } from './writers-pace.ts'
 import { isAbortable, transition, type DefragEvent, type DefragPhase } from './phase.ts'
 
 /** Then it has not converged, because nobody awaits: what is left waits for the switch. */
@@ -37,7 +37,6 @@ export class Defragmenter {
   #thrown: Thrown | undefined
   #phase: DefragPhase = 'idle'
   #handle: DefragHandle | undefined
-  #replayedBytesPerMs: number | undefined
 
   constructor(store: Store, options: ResolvedDefragOptions) {
     this.#store = store
@@ -167,14 +166,14 @@ export class Defragmenter {
     } finally {
       stopPacing?.()
     }
-    this.#replayedBytesPerMs = pace.bytesPerMs
     this.#observer.rounds.push({ bytes, entries, durationMs: performance.now() - startMs })
   }
 
   #roundPace(handle: DefragHandle, startMs: number): RoundPace {
     const { backlogBytes } = native.defragProgress(handle)
-    const bytesPerMs = this.#replayedBytesPerMs ?? this.#store.checkpointer.bytesPerMs
-    return new RoundPace(backlogBytes, bytesPerMs, startMs)
+    const last = this.#observer.rounds.at(-1)
+    const expectedMs = expectRound(backlogBytes, last, this.#store.checkpointer.bytesPerMs)
+    return new RoundPace(backlogBytes, expectedMs, startMs)
   }
 
   /** Until it is stopped. */

@@ -8,6 +8,7 @@
 // take. When it takes longer, what is left of the budget is spread over longer and longer times:
 // they are slowed down more and more, and never stopped.
 
+import type { DefragRound } from '../database/maintainer.ts'
 import type { DefragProgress } from '../native.ts'
 
 /** Of a round; below a half, because a measured speed is an old one. */
@@ -26,6 +27,19 @@ export function paceWhileCopying(
   return spareBytes / Math.max(restMs, restMsLeast)
 }
 
+/**
+ * How long a round takes, given the one before, or the speed of checkpoints: these go on meanwhile,
+ * and have the disk by half. A small round rewrites nearly as many pages as a large one.
+ */
+export function expectRound(
+  bytes: number,
+  last: DefragRound | undefined,
+  checkpointBytesPerMs: number,
+): number {
+  if (last === undefined || last.bytes === 0) return (2 * bytes) / checkpointBytesPerMs
+  return last.durationMs * Math.sqrt(bytes / last.bytes)
+}
+
 export class RoundPace {
   readonly #roundBytes: number
   readonly #startMs: number
@@ -33,17 +47,12 @@ export class RoundPace {
   #replayedBytes = 0
   #stepStartMs: number
 
-  /** `bytesPerMs` is how fast it is expected to be, before its first step has ended. */
-  constructor(roundBytes: number, bytesPerMs: number, nowMs: number) {
+  /** `expectedMs` is how long it will take, as far as is known before its first step has ended. */
+  constructor(roundBytes: number, expectedMs: number, nowMs: number) {
     this.#roundBytes = roundBytes
-    this.#bytesPerMs = bytesPerMs
+    this.#bytesPerMs = Math.max(roundBytes, 1) / Math.max(expectedMs, 1)
     this.#startMs = nowMs
     this.#stepStartMs = nowMs
-  }
-
-  /** Measured so far. */
-  get bytesPerMs(): number {
-    return this.#bytesPerMs
   }
 
   stepEnded(bytes: number, nowMs: number): void {

@@ -35,11 +35,23 @@ describe('acknowledgements', () => {
       pressure.holdUntilMs(room / 20, 0.8 * room, room, nowMs + at) - nowMs - at
     const quarterMs = (0.8 * room) / pressure.bytesPerMs / 4
     expect(waitMs(0)).toBeCloseTo(quarterMs, 0)
-    pressure.mergeBegins(0.2 * room, nowMs + 100_000)
-    expect(waitMs(100_000)).toBeCloseTo(quarterMs / 4, 0)
-    expect(waitMs(104_000)).toBeCloseTo(2000 / 4, 0) // overdue
+    pressure.mergeBegins(0.6 * room, 0.6 * room, nowMs + 100_000)
+    const mergeMs = (0.6 * room) / pressure.bytesPerMs
+    expect(waitMs(100_000)).toBeCloseTo(mergeMs / 4, 0)
+    expect(waitMs(120_000)).toBeCloseTo(10_000 / 4, 0) // overdue
     pressure.mergeEnded(0, 0)
-    expect(waitMs(110_000)).toBeCloseTo(quarterMs, 0)
+    expect(waitMs(200_000)).toBeCloseTo(quarterMs, 0)
+  })
+
+  test('fill one half of the room while the other half is merged, and no more', () => {
+    const pressure = new BackPressure()
+    pressure.mergeBegins(0.1 * room, 0.1 * room, nowMs)
+    const waitMs = (fullness: number): number =>
+      pressure.holdUntilMs(room / 20, fullness * room, room, nowMs) - nowMs
+    const mergeMs = (0.1 * room) / pressure.bytesPerMs
+    expect(waitMs(0.34)).toBe(-nowMs) // not at all
+    expect(waitMs(0.4)).toBeCloseTo(mergeMs / 4, 0)
+    expect(waitMs(0.59)).toBeCloseTo((mergeMs * 0.05) / (0.41 / 4), 0)
   })
 
   test('of many small writes wait 5 ms at most, though what they cost adds up', () => {

@@ -1,13 +1,13 @@
 // How fast writers may be while a defragmentation goes on.
 
 import { describe, expect, test } from 'vitest'
-import { paceWhileCopying, RoundPace } from '../../lib/maintenance/writers-pace.ts'
+import { expectRound, paceWhileCopying, RoundPace } from '../../lib/maintenance/writers-pace.ts'
 
 const mb = 1_000_000
 
 /** What writers write who are as fast as they may be, while a round is replayed. */
 function writtenDuring(roundBytes: number, expected: number, actual: number, steps = 1): number {
-  const pace = new RoundPace(roundBytes, expected, 0)
+  const pace = new RoundPace(roundBytes, roundBytes / expected, 0)
   const stepMs = roundBytes / steps / actual
   let written = 0
   let ended = 0
@@ -36,10 +36,11 @@ describe('during a round', () => {
     expect(writtenDuring(100 * mb, 20_000, 7000)).toBeGreaterThan(30 * mb)
   })
 
-  test('its speed is known when a step has ended', () => {
-    const pace = new RoundPace(100 * mb, 20_000, 1000)
-    pace.stepEnded(10 * mb, 2000)
-    expect(pace.bytesPerMs).toBe(10_000)
+  test('it is expected to take twice as long as a checkpoint, and later ones more for each byte', () => {
+    expect(expectRound(100 * mb, undefined, 20_000)).toBe(10_000)
+    const last = { bytes: 100 * mb, entries: 1, durationMs: 4000 }
+    expect(expectRound(25 * mb, last, 20_000)).toBe(2000)
+    expect(expectRound(25 * mb, { ...last, bytes: 0 }, 20_000)).toBe(2500)
   })
 })
 

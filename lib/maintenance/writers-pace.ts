@@ -13,6 +13,8 @@ import type { DefragProgress } from '../native.ts'
 
 /** Of a round; below a half, because a measured speed is an old one. */
 const budgetShare = 0.4
+/** Better a little slower all the time than very slow in the end. */
+const caution = 1.5
 /** A round that is overdue is expected to take this share of its time again. */
 const overdueShare = 0.5
 const restMsLeast = 20
@@ -36,8 +38,8 @@ export function expectRound(
   last: DefragRound | undefined,
   checkpointBytesPerMs: number,
 ): number {
-  if (last === undefined || last.bytes === 0) return (2 * bytes) / checkpointBytesPerMs
-  return last.durationMs * Math.sqrt(bytes / last.bytes)
+  if (last === undefined || last.bytes === 0) return (caution * 2 * bytes) / checkpointBytesPerMs
+  return caution * last.durationMs * Math.sqrt(bytes / last.bytes)
 }
 
 export class RoundPace {

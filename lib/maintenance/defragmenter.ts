@@ -22,9 +22,7 @@ import { isAbortable, transition, type DefragEvent, type DefragPhase } from './p
 
 /** Then it has not converged, because nobody awaits: what is left waits for the switch. */
 const roundsMax = 16
-/** How often it looks at the space for the journal. */
-const lookMs = 100
-/** How often it tells writers how fast they may be while it catches up. */
+/** How often it tells writers how fast they may be. */
 const paceMs = 20
 
 export class Defragmenter {
@@ -124,7 +122,7 @@ export class Defragmenter {
       const elapsedMs = performance.now() - startMs
       checkpointer.paceWriters(paceWhileCopying(progress, journalBytes, elapsedMs))
     }
-    const timer = setInterval(look, lookMs).unref()
+    const timer = setInterval(look, paceMs).unref()
     return () => clearInterval(timer)
   }
 

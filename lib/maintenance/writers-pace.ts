@@ -1,7 +1,7 @@
 // How fast writers may be, in bytes per millisecond, while a defragmentation goes on.
 //
-// While it copies, nothing slows them down but a disk that has less to spare than the journal has
-// taken: then they are held to what it can take until the copy is done.
+// While it copies, nothing slows them down but a disk that they would fill soon, or that has less to
+// spare than the journal has taken: then they are held to what it can take until the copy is done.
 //
 // What they write during a round of catching up is the next round: less than half of this one,
 // however long it takes. They share a budget evenly over the time that the round is expected to
@@ -18,15 +18,17 @@ const caution = 1.5
 /** A round that is overdue is expected to take this share of its time again. */
 const overdueShare = 0.5
 const restMsLeast = 20
+/** What a disk has to spare is to last so long at least: several times that it is looked at. */
+const spareMsLeast = 400
 
 export function paceWhileCopying(
   { bytesCopied, bytesTotal, spareBytes }: DefragProgress,
   journalBytes: number,
   elapsedMs: number,
 ): number {
-  if (spareBytes >= journalBytes || bytesCopied === 0) return Infinity
-  const restMs = elapsedMs * (bytesTotal / bytesCopied - 1)
-  return spareBytes / Math.max(restMs, restMsLeast)
+  const isPlenty = spareBytes >= journalBytes || bytesCopied === 0
+  const restMs = isPlenty ? 0 : elapsedMs * (bytesTotal / bytesCopied - 1)
+  return spareBytes / Math.max(restMs, spareMsLeast)
 }
 
 /**

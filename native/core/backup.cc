@@ -11,9 +11,6 @@ namespace hotbolt {
 
 namespace {
 
-// Kept free where the database itself lies, so that the journal can go on growing.
-constexpr uint64_t kReserveBytes = 16 << 20;
-
 // Whoever opens the copy would find the journal of another database.
 void require_no_journal(FileSystem& files, const std::string& path) {
   const JournalDirectory journal = list_journal(files, path);
@@ -89,7 +86,7 @@ void Backup::require_space() {
   const std::string directory = directory_of(options_.path);
   const std::optional<FileStatus> place = files.status(directory);
   const bool is_shared = place && place->device == state_->base->file()->status().device;
-  const uint64_t needed = total_bytes_ + (is_shared ? kReserveBytes : 0);
+  const uint64_t needed = total_bytes_ + (is_shared ? space_reserve(total_bytes_) : 0);
   const uint64_t available = files.free_space_bytes(directory);
   if (available >= needed) return;
   throw Error(ErrorCode::ERR_NO_SPACE, "a backup needs about " + std::to_string(needed) +

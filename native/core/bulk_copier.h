@@ -3,12 +3,19 @@
 // cancellable through the pacer. Runs on its own thread.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 
 #include "core/tx.h"
 #include "core/view.h"
 
 namespace hotbolt {
+
+// What is to stay free on the disk besides a copy of `bytes`, so that the journal and other files
+// can go on growing.
+constexpr uint64_t space_reserve(uint64_t bytes) {
+  return std::clamp<uint64_t>(bytes, 2 << 20, 16 << 20);
+}
 
 // Read by the JS thread while the copy runs.
 struct CopyProgress {

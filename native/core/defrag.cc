@@ -10,13 +10,11 @@ namespace hotbolt {
 
 namespace {
 
-// Kept free besides the estimate of the copy, so that the journal and other files on the disk can
-// go on growing.
-constexpr uint64_t kReserveBytes = 16 << 20;
-// With less the defragmentation ends, so that it is not the journal that finds no space.
-constexpr uint64_t kSpaceLeastBytes = kReserveBytes / 2;
+// For each byte of the journal that the page file lacks, so many have to be free for a new segment
+// (journal_segments.cc).
+constexpr uint64_t kFreePerJournalByte = 3;
 // How often it looks.
-constexpr uint64_t kLookUs = 50'000;
+constexpr uint64_t kLookUs = 20'000;
 // The journal is allowed for up to this many checkpoints' bytes before the copy begins.
 constexpr uint64_t kJournalCheckpoints = 4;
 
@@ -55,7 +53,7 @@ void Defrag::require_space() {
   total_bytes_ = (meta.high_water - std::min(meta.high_water, unused)) * meta.page_size;
   const uint64_t journal =
       std::min(total_bytes_, kJournalCheckpoints * store_->options_.checkpoint_bytes);
-  uint64_t needed = total_bytes_ + total_bytes_ / 10 + journal + kReserveBytes;
+  uint64_t needed = total_bytes_ + total_bytes_ / 10 + journal + space_reserve(total_bytes_);
   uint64_t available = store_->files_.free_space_bytes(directory_of(store_->path_));
   if (available >= needed) return;
   throw Error(ErrorCode::ERR_NO_SPACE, "a defragmentation needs about " + std::to_string(needed) +
@@ -65,16 +63,19 @@ void Defrag::require_space() {
 }
 
 // The journal is kept from the pinned state on, and nothing but space bounds it. Writers are slowed
-// down before (see spare_bytes()); in the end it is the defragmentation that gives way.
+// down before (see spare_bytes()); in the end it is the defragmentation that gives way, so that it
+// is not the journal that finds no space for a new segment.
 void Defrag::watch_space() {
   const uint64_t now_us = store_->files_.now_us();
   if (looked_us_ != 0 && now_us - looked_us_ < kLookUs) return;
   looked_us_ = now_us;
   const uint64_t available = store_->files_.free_space_bytes(directory_of(store_->path_));
   const uint64_t copied = std::min<uint64_t>(progress_.bytes, total_bytes_);
-  const uint64_t needed = total_bytes_ - copied + kReserveBytes;
+  const uint64_t reserve = space_reserve(total_bytes_);
+  const uint64_t of_journal = kFreePerJournalByte * store_->journal_->uncovered_bytes();
+  const uint64_t needed = total_bytes_ - copied + reserve + of_journal;
   spare_bytes_ = available - std::min(available, needed);
-  if (available >= kSpaceLeastBytes) return;
+  if (available >= reserve / 2 + of_journal) return;
   throw Error(ErrorCode::ERR_NO_SPACE,
               "the disk is nearly full, and the defragmentation keeps the journal: it gave way")
       .with_path(store_->path_);

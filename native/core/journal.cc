@@ -113,17 +113,17 @@ void Journal::rebind(const JournalBinding& binding) {
 
 // What cannot be removed or renamed stays beside the database until it is closed or recovered: it
 // holds covered frames only. A directory whose sync failed is another matter.
-void Journal::recycle(Seq covered) {
+void Journal::recycle(Seq covered, Seq limit) {
   try {
-    or_fail([&] { recycle_segments(covered); });
+    or_fail([&] { recycle_segments(covered, limit); });
   } catch (const std::exception&) {
     if (segments_->directory_lost()) throw;
   }
 }
 
-void Journal::recycle_segments(Seq covered) {
+void Journal::recycle_segments(Seq covered, Seq limit) {
   std::unique_lock lock(mutex_);
-  const bool idle = !busy_ && pending_->empty() && last_seq_ <= covered;
+  const bool idle = !busy_ && pending_->empty() && last_seq_ <= std::min(covered, limit);
   if (idle) {
     // Under the mutex, so that no group begins while its segment is taken away.
     const std::vector<std::shared_ptr<Segment>> taken = segments_->take_idle();
@@ -132,7 +132,7 @@ void Journal::recycle_segments(Seq covered) {
     segments_->remove_in_steps(taken);
   } else {
     lock.unlock();
-    segments_->recycle(covered);
+    segments_->recycle(covered, limit);
   }
 }
 
@@ -171,6 +171,7 @@ void Journal::or_fail(const Work& work) {
 void Journal::sync_directory() { segments_->sync_directory(); }
 
 uint64_t Journal::disk_bytes() const noexcept { return segments_->disk_bytes(); }
+uint64_t Journal::uncovered_bytes() const noexcept { return segments_->uncovered_bytes(); }
 
 std::vector<std::string> Journal::segment_paths() const { return segments_->paths(); }
 

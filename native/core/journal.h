@@ -133,12 +133,13 @@ class Journal {
   // (at most two are kept) or emptied in steps and removed. Never touches the segment being
   // written, except when everything in it is covered and the journal is idle. May take a while:
   // call from a worker. `covered` must be durable in the page file. Throws only if the sync of the
-  // directory failed, which ends the journal.
-  void recycle(Seq covered);
+  // directory failed, which ends the journal. What is newer than `limit` stays for whoever reads it.
+  void recycle(Seq covered, Seq limit = kSeqMax);
   // A checkpoint found no space: gives back what is prepared for writes, and leaves it to the page
   // file until recycle(). After stop() also what the current segment has left.
   void give_back();
-  uint64_t disk_bytes() const noexcept;  // of all segments
+  uint64_t disk_bytes() const noexcept;       // of all segments
+  uint64_t uncovered_bytes() const noexcept;  // of those that the page file needs room for
   // Syncs the directory, which is the database's too. Throws for good once that has failed for
   // anybody.
   void sync_directory();
@@ -164,7 +165,7 @@ class Journal {
 
   template <typename Work>
   void or_fail(const Work& work);
-  void recycle_segments(Seq covered);
+  void recycle_segments(Seq covered, Seq limit);
   void give_segments_back();
   void sync_rest();
   void fail_if_directory_is_lost() noexcept;

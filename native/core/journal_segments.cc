@@ -152,7 +152,7 @@ void JournalSegments::extend(Segment& segment, uint64_t size) {
 // page for itself. A file system that says "0" may not know: whether there is space is then found
 // out by taking it.
 void JournalSegments::require_room_for_page_file(uint64_t size) const {
-  const uint64_t content = size + disk_bytes();
+  const uint64_t content = size + uncovered_bytes();
   const uint64_t needed = size + 3 * content + given_back();
   const uint64_t available = files_.free_space_bytes(directory_of(path_));
   if (available == 0 || available >= needed) return;
@@ -313,14 +313,15 @@ void JournalSegments::rename_to_next(Segment& segment) {
   segment.last_seq = 0;
 }
 
-void JournalSegments::recycle(Seq covered) {
+void JournalSegments::recycle(Seq covered, Seq limit) {
   std::vector<std::shared_ptr<Segment>> kept;
   std::vector<std::shared_ptr<Segment>> removed;
   {
     std::lock_guard lock(mutex_);
     given_back_ = 0;
+    covered_ = covered;
     auto end = full_.begin();
-    for (; end != full_.end() && (*end)->last_seq <= covered; ++end) {
+    for (; end != full_.end() && (*end)->last_seq <= std::min(covered, limit); ++end) {
       const bool fits = (*end)->size >= target_size_ && (*end)->size <= options_.segment_bytes_max;
       const bool wanted = prepared_.size() + kept.size() + preparing_ < kPreparedMax;
       (fits && wanted ? kept : removed).push_back(*end);
@@ -402,6 +403,15 @@ uint64_t JournalSegments::disk_bytes() const {
   for (const std::shared_ptr<Segment>& segment : claimed_) bytes += segment->size;
   for (const std::shared_ptr<Segment>& segment : full_) bytes += segment->size;
   for (const std::shared_ptr<Segment>& segment : prepared_) bytes += segment->size;
+  return bytes;
+}
+
+uint64_t JournalSegments::uncovered_bytes() const {
+  uint64_t bytes = disk_bytes();
+  std::lock_guard lock(mutex_);
+  for (const std::shared_ptr<Segment>& segment : full_) {
+    if (segment->last_seq <= covered_) bytes -= std::min(bytes, segment->size);
+  }
   return bytes;
 }
 

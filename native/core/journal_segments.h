@@ -72,8 +72,9 @@ class JournalSegments {
   void prepare_ahead() noexcept;
 
   // --- worker ---
-  // Recycles or removes full segments whose last sequence number is <= covered.
-  void recycle(Seq covered);
+  // The page file holds everything up to `covered`: recycles or removes full segments that hold
+  // nothing newer, unless somebody still reads what is newer than `limit`.
+  void recycle(Seq covered, Seq limit);
   // Gives back all but one small segment. REQUIRES: everything is covered, and the journal thread
   // is not writing. In two steps, because the caller holds the journal's mutex during the first:
   // take from the list, then remove.
@@ -88,6 +89,8 @@ class JournalSegments {
 
   // --- any thread ---
   uint64_t disk_bytes() const;
+  // Without those that are covered and kept for a reader: these have their place in the page file.
+  uint64_t uncovered_bytes() const;
   std::vector<std::string> paths() const;  // of those that hold frames, oldest first
   void remove_all();                       // REQUIRES: no other thread is at work here
   void sync_directory();
@@ -125,6 +128,7 @@ class JournalSegments {
   // The newest number that was claimed. Numbers must follow the chain: what becomes ready with a
   // lower one gets another.
   uint64_t begun_number_ = 0;
+  Seq covered_ = 0;          // by the page file
   uint64_t given_back_ = 0;  // bytes that are the page file's until recycle()
   uint64_t target_size_;     // of the next segment
   bool preparing_ = false;   // prepare_ahead() is asked for or at work

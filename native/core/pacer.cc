@@ -54,10 +54,11 @@ void Pacer::yield_to_syncs() {
   }
 }
 
-// In slices, so that cancelling does not wait for a long one.
+// In slices, so that neither cancelling nor the watcher waits for a long one.
 void Pacer::sleep(uint64_t duration_us) {
   while (duration_us > 0) {
     throw_if_cancelled();
+    if (watcher_) watcher_();
     const uint64_t slice_us = std::min(duration_us, kSleepMaxUs);
     files_.sleep_us(slice_us);
     duration_us -= slice_us;

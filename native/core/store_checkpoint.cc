@@ -117,7 +117,7 @@ void Store::run_checkpoint(Checkpoint& checkpoint) {
   try {
     journal_->rebind(binding_of(merge(checkpoint)));
     checkpoint_failed_ = false;
-    journal_->recycle(std::min(checkpoint.covered, recycle_limit_.load()));
+    journal_->recycle(checkpoint.covered, recycle_limit_);
   } catch (const Error& error) {
     checkpoint_failed_ = error.code() == ErrorCode::ERR_NO_SPACE;
     // A disk that is full leaves the file as it was, unless a sync met it; everything else that

@@ -250,12 +250,40 @@ describeIf('mount', 'a full disk', () => {
       await verifyFile(path)
     }))
 
+  test('that is small suffices for a small database, to defragment and to back up', () =>
+    withDisk(8 << 20, async (path) => {
+      const db = await open(path)
+      for (let n = 0; n < 500; n++) void db.bucket('b').put(`k${n}`, Buffer.alloc(200, 'x'))
+      await db.checkpoint()
+      await db.defrag()
+      await db.backup(`${path}.backup`)
+      await db.close()
+    }))
+
+  test('makes a defragmentation give way, and not the writers whose journal it keeps', () =>
+    withDisk(64 << 20, async (path) => {
+      const db = await open(path, { checkpointBytes: 1 << 20, maxRetainedBytes: 1 << 20 })
+      for (let n = 0; n < 100; n++) void db.bucket('b').put(`k${n}`, Buffer.alloc(10_000, 'x'))
+      await db.checkpoint()
+      let code: string | undefined
+      void db.defrag({ bytesPerSecond: 1000 }).catch((error: unknown) => {
+        code = (error as HotboltError).code
+      })
+      for (let n = 0; code === undefined; n++) {
+        await db.bucket('b').put(`k${n % 100}`, Buffer.alloc(10_000, String(n)))
+      }
+      expect(code).toBe('ERR_NO_SPACE')
+      await db.close()
+    }))
+
   test('before a defragmentation is found out before anything is copied', () =>
-    withDisk(12 << 20, async (path, disk) => {
+    withDisk(16 << 20, async (path, disk) => {
       const db = await open(path)
       for (let n = 0; n < 500; n++) void db.bucket('b').put(`k${n}`, Buffer.alloc(3000, 'x'))
       await db.checkpoint()
       const hash = await db.hash()
+      // Enough for the copy, not for the journal that it may keep.
+      await disk.fill(3 << 20)
       const error = await expectRefusal('ERR_NO_SPACE', () => db.defrag())
       expect(error.message).toMatch(/\d{6,}/)
       expect(await disk.temporaries()).toEqual([])

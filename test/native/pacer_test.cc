@@ -61,6 +61,15 @@ TEST("work in a hurry waits for no sync") {
   EXPECT_TRUE(slept_us(files, pacer, 1) > 0);
 }
 
+TEST("the watcher looks on while work waits for its rate") {
+  SimFileSystem files;
+  Pacer pacer(files, nullptr, 1 << 10);
+  int looks = 0;
+  pacer.watch([&] { looks++; });
+  pacer.moved(10 << 10);
+  EXPECT_TRUE(looks > 100);
+}
+
 TEST("cancelled work stops at its next piece") {
   SimFileSystem files;
   Pacer pacer(files, nullptr, 0);

@@ -142,6 +142,30 @@ void checkpoint(Store& store) {
   store.finish_checkpoint(*checkpoint);
 }
 
+TEST("a defragmentation begins only if there is room for the journal that it may keep") {
+  SimFileSystem files(1);
+  auto store = Store::open(files, kPath, small_options(), std::make_shared<Listener>());
+  BucketRef ref;
+  ref.path = {"b"};
+  for (int n = 0; n < 4000; n++) store->put(ref, std::to_string(n), std::string(1000, 'v'));
+  checkpoint(*store);
+  const StoreStats stats = store->stats();
+  const uint64_t unused = (stats.free_pages + stats.pending_pages) * stats.page_size;
+  const uint64_t in_use = stats.high_water_bytes - unused;
+  const uint64_t copy = in_use + in_use / 10 + space_reserve(in_use);
+  const uint64_t journal = std::min(in_use, 4 * small_options().checkpoint_bytes);
+  files.set_free_space(copy + journal - 1);
+  EXPECT_THROWS_CODE(ErrorCode::ERR_NO_SPACE,
+                     std::make_shared<Defrag>(store, DefragOptions{})->prepare());
+  files.set_free_space(copy + journal);
+  auto defrag = std::make_shared<Defrag>(store, DefragOptions{});
+  defrag->prepare();
+  defrag->abort();
+  defrag->release();
+  defrag.reset();
+  close_store(store);
+}
+
 TEST("a defragmentation gives way when the disk is nearly full; the writer does not notice") {
   SimFileSystem files(1);
   const auto listener = std::make_shared<Listener>();
@@ -176,7 +200,7 @@ TEST("a defragmentation tells how much the journal may grow while it copies") {
   defrag->prepare();
   defrag->pin();
   EXPECT_EQ(defrag->spare_bytes(), Defrag::kSpareUnknown);
-  files.set_free_space(20 << 20);
+  files.set_free_space(6 << 20);
   defrag->copy();
   EXPECT_TRUE(defrag->spare_bytes() > 0 && defrag->spare_bytes() <= 4 << 20);
   defrag->abort();

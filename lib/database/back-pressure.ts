@@ -68,7 +68,10 @@ export class BackPressure {
    */
   holdUntilMs(bytes: number, backlogBytes: number, roomBytes: number, nowMs: number): number {
     if (backlogBytes >= roomBytes) return Infinity
-    const bytesPerMs = Math.min(this.#limitBytesPerMs, this.#allowed(backlogBytes, roomBytes, nowMs))
+    const bytesPerMs = Math.min(
+      this.#limitBytesPerMs,
+      this.#allowed(backlogBytes, roomBytes, nowMs),
+    )
     if (bytesPerMs === Infinity) return 0
     const costMs = bytes / bytesPerMs
     const latestMs = nowMs + Math.max(costMs, waitMsMax)

@@ -133,7 +133,8 @@ class Journal {
   // (at most two are kept) or emptied in steps and removed. Never touches the segment being
   // written, except when everything in it is covered and the journal is idle. May take a while:
   // call from a worker. `covered` must be durable in the page file. Throws only if the sync of the
-  // directory failed, which ends the journal. What is newer than `limit` stays for whoever reads it.
+  // directory failed, which ends the journal. What is newer than `limit` stays for whoever reads
+  // it.
   void recycle(Seq covered, Seq limit = kSeqMax);
   // A checkpoint found no space: gives back what is prepared for writes, and leaves it to the page
   // file until recycle(). After stop() also what the current segment has left.

@@ -23,7 +23,8 @@ class Pacer {
   void cancel() noexcept { cancelled_ = true; }
   // While others wait for this work it does not wait for their syncs.
   void hurry(bool on) noexcept { in_hurry_ = on; }
-  // Called after each piece, and while it sleeps; what it throws ends the work. Before the work begins.
+  // Called after each piece, and while it sleeps; what it throws ends the work. Before the work
+  // begins.
   void watch(std::function<void()> watcher) { watcher_ = std::move(watcher); }
   bool cancelled() const noexcept { return cancelled_; }
   void throw_if_cancelled() const;

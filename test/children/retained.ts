@@ -46,7 +46,8 @@ function notePinned({ phase }: DefragProgress): void {
 async function writeOn(loop: number): Promise<void> {
   for (let round = 0; !ended; round++) {
     let last = Promise.resolve()
-    for (let n = 0; n < batch; n++) last = bucket.put(`k${(round * 7919 + n * loop) % 20_000}`, value)
+    for (let n = 0; n < batch; n++)
+      last = bucket.put(`k${(round * 7919 + n * loop) % 20_000}`, value)
     look()
     await last
     acknowledged += batch

@@ -105,6 +105,21 @@ TEST("what the disk has left is the page file's, as much as the journal holds") 
   EXPECT_EQ(fixture.listener.failures(), 0);
 }
 
+TEST("what is covered needs no room in the page file, though somebody keeps it to read it") {
+  size_t accepted[2] = {0, 0};
+  for (const bool is_covered : {false, true}) {
+    JournalFixture fixture;
+    for (int group = 0; group < 400; group++) fixture.write(5);
+    const uint64_t before = fixture.journal->disk_bytes();
+    if (is_covered) fixture.journal->recycle(fixture.journal->last_seq() - 1, 0);
+    EXPECT_EQ(fixture.journal->disk_bytes(), before);
+    fixture.files.set_free_space(3 * before);
+    accepted[is_covered] = append_until_refused(fixture, Growth::kGrows);
+    submit_and_wait(fixture);
+  }
+  EXPECT_TRUE(accepted[true] > accepted[false] + 500);
+}
+
 TEST("what was prepared is given back to a checkpoint, but for a reserve for removals") {
   JournalFixture fixture;
   for (int group = 0; group < 200; group++) fixture.write(5);

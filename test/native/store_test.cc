@@ -209,6 +209,37 @@ TEST("a defragmentation tells how much the journal may grow while it copies") {
   close_store(store);
 }
 
+// The simulated clock moves only when somebody sleeps.
+TEST("bytes_per_second is the limit of the copy, not of catching up") {
+  SimFileSystem files(1);
+  const auto listener = std::make_shared<Listener>();
+  auto store = Store::open(files, kPath, small_options(), listener);
+  BucketRef ref;
+  ref.path = {"b"};
+  for (int n = 0; n < 1000; n++) store->put(ref, std::to_string(n), std::string(1000, 'v'));
+  checkpoint(*store);
+  auto defrag = std::make_shared<Defrag>(store, DefragOptions{.bytes_per_second = 1000});
+  defrag->prepare();
+  defrag->pin();
+  const uint64_t begun_us = files.now_us();
+  defrag->copy();
+  const uint64_t copied_us = files.now_us();
+  EXPECT_TRUE(copied_us - begun_us > 500'000'000);
+  for (int n = 0; n < 2000; n++) store->put(ref, std::to_string(n), std::string(1000, 'w'));
+  const uint64_t written_us = files.now_us();
+  for (bool is_complete = false; !is_complete;) {
+    CatchUp round = defrag->begin_catch_up();
+    defrag->run_catch_up(round);
+    is_complete = round.is_complete;
+  }
+  EXPECT_TRUE(defrag->is_caught_up());
+  EXPECT_TRUE(files.now_us() - written_us < 50'000'000);
+  defrag->abort();
+  defrag->release();
+  defrag.reset();
+  close_store(store);
+}
+
 TEST("a checkpoint goes on beside a round of catching up, and hides nothing from the new file") {
   SimFileSystem files(1);
   const auto listener = std::make_shared<Listener>();

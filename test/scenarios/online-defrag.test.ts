@@ -450,7 +450,7 @@ describe('the journal of what is written meanwhile', () => {
     withPair(
       async (pair) => {
         await pair.fill(20)
-        const bytesPerSecond = 20_000 // what is written meanwhile would take minutes
+        const bytesPerSecond = 1 // what is written meanwhile would take weeks
         const held = holdDefragAt(pair.db, 'after-copy', { bytesPerSecond })
         await held.reached
         for (let n = 0; n < 20_000; n++) pair.put('key', `new ${n}`, 'x'.repeat(200))

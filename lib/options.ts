@@ -44,8 +44,8 @@ export interface OpenOptions {
   /** How long after the last write all writes are merged into the page file; 1 s. 0: never. */
   readonly checkpointIdleMs?: number | undefined
   /**
-   * Bytes of writes that a defragmentation may keep in memory, besides what waited for its merge when
-   * the copy began; 256 MiB. Where as many are kept, acknowledgements wait.
+   * Bytes of writes that a defragmentation may keep in memory, besides what waited for its merge
+   * when the copy began; 256 MiB. Where as many are kept, acknowledgements wait.
    */
   readonly maxRetainedBytes?: number | undefined
 }

@@ -5,9 +5,9 @@
 // catching up go on beside checkpoints.
 //
 // It always ends. While it catches up, writers are slowed down so that each round is at most half
-// of the one before (writers-pace.ts), until one is small. That is the last one, for no checkpoint
-// begins during it, and so none can take away what it would have to read again. While it copies,
-// the journal grows: when the disk becomes short of space writers are slowed down too, and when that
+// of the one before (writers-pace.ts), until one is small. That is the last one: no checkpoint
+// begins during it, so none can take away what it would have to read again. While it copies, the
+// journal grows: when the disk becomes short of space writers are slowed down too, and when that
 // does not help, ERR_NO_SPACE ends the defragmentation.
 
 import type { Thrown } from '../callbacks.ts'

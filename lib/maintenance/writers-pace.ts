@@ -1,7 +1,8 @@
 // How fast writers may be, in bytes per millisecond, while a defragmentation goes on.
 //
-// While it copies, nothing slows them down but a disk that they would fill soon, or that has less to
-// spare than the journal has taken: then they are held to what it can take until the copy is done.
+// While it copies, nothing slows them down but a disk that they would fill soon, or that has less
+// to spare than the journal has taken: then they are held to what it can take until the copy is
+// done.
 //
 // What they write during a round of catching up is the next round: less than half of this one,
 // however long it takes. They share a budget evenly over the time that the round is expected to

@@ -17,6 +17,7 @@ const powerCut = { native: 'whatever a power cut' }
 const failingCall = { native: 'every call that fails' }
 const hostileFile = { native: 'hostile files' }
 const sideBySide = { vitest: 'test/model/transactions.test.ts' }
+const writersWhoNeverStop = { vitest: 'test/scenarios/defrag-under-load.test.ts' }
 const severalThatMeet = { vitest: 'test/scenarios/backend-concurrency.test.ts' }
 
 export const plantedBugs: readonly PlantedBug[] = [
@@ -174,6 +175,27 @@ export const plantedBugs: readonly PlantedBug[] = [
     replace: `    if (round.journal_until == 1)
       tx.commit({.database_id = store_->database_id_, .journal_seq = round.covered});`,
     caughtBy: powerCut,
+  },
+  {
+    name: 'limits the catching up of a defragmentation by its bytesPerSecond',
+    file: 'native/core/defrag.cc',
+    find: 'replay_pacer_(store_->files_, store_->latency_, 0)',
+    replace: 'replay_pacer_(store_->files_, store_->latency_, options.bytes_per_second)',
+    caughtBy: { native: 'bytes_per_second is the limit of the copy' },
+  },
+  {
+    name: 'lets writers outrun the rounds of a defragmentation',
+    file: 'lib/database/checkpointer.ts',
+    find: 'this.#pressure.limit(bytesPerMs)',
+    replace: 'void bytesPerMs',
+    caughtBy: writersWhoNeverStop,
+  },
+  {
+    name: 'keeps more for a defragmentation than maxRetainedBytes',
+    file: 'lib/database/checkpointer.ts',
+    find: 'return this.#held ? this.#limits.maxRetainedBytes :',
+    replace: 'return this.#held ? Infinity :',
+    caughtBy: writersWhoNeverStop,
   },
   {
     name: 'creates a database without syncing it',

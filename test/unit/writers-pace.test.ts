@@ -36,7 +36,7 @@ describe('during a round', () => {
     expect(writtenDuring(100 * mb, 20_000, 7000)).toBeGreaterThan(30 * mb)
   })
 
-  test('it is expected to take longer than a checkpoint, and later ones longer for each byte', () => {
+  test('it is expected to take longer than a checkpoint, small ones more for each byte', () => {
     expect(expectRound(100 * mb, undefined, 20_000)).toBe(15_000)
     const last = { bytes: 100 * mb, entries: 1, durationMs: 4000 }
     expect(expectRound(25 * mb, last, 20_000)).toBe(3000)
@@ -59,7 +59,7 @@ describe('while it copies', () => {
     expect(paceWhileCopying(progress, 30 * mb, 1000)).toBe((30 * mb) / 400)
   })
 
-  test('with less than the journal took they share it over the time that the copy will take', () => {
+  test('with less than the journal took they share it until the copy is done', () => {
     expect(paceWhileCopying(progress, 40 * mb, 1000)).toBe((30 * mb) / 3000)
     expect(paceWhileCopying({ ...progress, spareBytes: 0 }, 40 * mb, 1000)).toBe(0)
   })

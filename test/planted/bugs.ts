@@ -108,8 +108,8 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'recycles a segment with one transaction too many',
     file: 'native/core/journal_segments.cc',
-    find: '(*end)->last_seq <= covered;',
-    replace: '(*end)->last_seq <= covered + 1;',
+    find: '(*end)->last_seq <= std::min(covered, limit);',
+    replace: '(*end)->last_seq <= std::min(covered, limit) + 1;',
     caughtBy: powerCut,
   },
   {

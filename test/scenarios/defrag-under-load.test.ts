@@ -31,16 +31,22 @@ function writeOn(db: Database): () => Promise<void> {
   }
 }
 
-/** Each step lasts until writers have had time to outrun it, or have been told their pace often. */
-function slowSteps(checkpointer: Checkpointer, roundBytes: () => number): void {
+/**
+ * Each step but the last round's lasts until writers have written a fifth of the round and have
+ * been told their pace often, or have outrun it.
+ */
+function slowSteps(checkpointer: Checkpointer): void {
   const paced = vi.spyOn(checkpointer, 'paceWriters')
+  const last = vi.spyOn(checkpointer, 'defer')
   const step = native.defragCatchUp.bind(native)
   vi.spyOn(native, 'defragCatchUp').mockImplementation(async (handle, isUrgent) => {
-    const written = checkpointer.writtenBytes
+    const { backlogBytes } = native.defragProgress(handle)
+    const { writtenBytes } = checkpointer
+    const share = (): number => (checkpointer.writtenBytes - writtenBytes) / backlogBytes
     const result = await step(handle, isUrgent)
     paced.mockClear()
-    const isOutrun = (): boolean => checkpointer.writtenBytes - written > roundBytes()
-    while (paced.mock.calls.length < 15 && !isOutrun()) await turns(1)
+    const isLong = (): boolean => paced.mock.calls.length >= 25 && share() > 0.2
+    while (last.mock.calls.length === 0 && !isLong() && share() < 1) await turns(1)
     return result
   })
 }
@@ -54,7 +60,7 @@ test(
       const held = holdDefragAt(db, 'copy-started')
       await held.reached
       await write(db, 0, 30_000)
-      slowSteps(storeOf(db).checkpointer, () => 30_000 * value.length)
+      slowSteps(storeOf(db).checkpointer)
       const stop = writeOn(db)
       held.release()
       const { rounds, warnings } = await held.report

@@ -40,7 +40,7 @@ async function namesIn(path: string, readOnly = false): Promise<string[]> {
   return [...values].toSorted()
 }
 
-/** A database with one part in the file and another in its journal, as a killed process leaves it. */
+/** What a killed process leaves: one part in the file, another in its journal. */
 async function withKilled(
   run: (place: { directory: string; path: string; base: string }) => Promise<void>,
 ): Promise<void> {

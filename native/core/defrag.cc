@@ -104,8 +104,8 @@ void Defrag::pin() {
 
 void Defrag::copy() {
   HOTBOLT_ASSERT(pinned_ != nullptr && target_ != nullptr);
-  bulk_copy(*pinned_, target_, {.database_id = store_->database_id_, .journal_seq = covered_},
-            options_.fill, copy_pacer_, progress_);
+  bulk_copy(*pinned_, target_, store_->history_.mark_at(covered_), options_.fill, copy_pacer_,
+            progress_);
   pinned_.reset();
 }
 
@@ -158,8 +158,8 @@ void Defrag::run_catch_up(CatchUp& round) {
     JournalDirectory journal = list_journal(store_->files_, store_->path_);
     drop_covered(journal.segments, covered_);
     ReplayResult result = replay_into_file(
-        store_->files_, journal.segments, covered_, round.journal_until, target_,
-        store_->database_id_, options_.fill, store_->options_.checkpoint_bytes, replay_pacer_);
+        store_->files_, journal.segments, covered_, round.journal_until, target_, store_->history_,
+        options_.fill, store_->options_.checkpoint_bytes, replay_pacer_);
     round.bytes += result.bytes;
     round.transactions += result.transactions;
     covered_ = result.last_seq;
@@ -171,7 +171,7 @@ void Defrag::run_catch_up(CatchUp& round) {
     round.transactions += round.covered - covered_;
     WriteTx tx(target_, replay_pacer_, {.fill = options_.fill});
     tx.apply(pointers);
-    tx.commit({.database_id = store_->database_id_, .journal_seq = round.covered});
+    tx.commit(store_->history_.mark_at(round.covered));
   }
   covered_ = round.covered;
   replayed_bytes_ += round.bytes;

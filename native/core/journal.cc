@@ -35,7 +35,8 @@ Journal::Journal(FileSystem& files, std::string path, JournalOptions options,
       durable_seq_(start.last_seq),
       synced_seq_(start.last_seq),
       writing_(std::make_unique<FrameBuffer>()),
-      chain_(start.chain) {}
+      chain_(start.chain),
+      epoch_(start.epoch) {}
 
 Journal::~Journal() { stop(); }
 
@@ -274,14 +275,13 @@ bool Journal::write_and_sync(bool force, Seq last) {
 }
 
 void Journal::chain_frames() {
-  if (life_ == 0) files_.random(&life_, sizeof life_);
   const Seq synced = synced_seq_;
   for (FramePlace at; at != writing_->end(); at = writing_->behind(at)) {
     FrameHeader header = writing_->header(at);
     header.synced_seq = synced;
     header.chain = chain_;
     header.body_crc = writing_->body_crc(at);
-    header.crc = frame_crc(header, life_);
+    header.crc = frame_crc(header, epoch_);
     writing_->set_header(at, header);
     chain_ = header.crc;
   }
@@ -345,12 +345,13 @@ void Journal::make_header(const Segment& segment, FramePlace first_frame) {
     header.database_id = binding_.database_id;
     header.base_txid = binding_.base_txid;
     header.base_checksum = binding_.base_checksum;
+    header.origin_epoch = binding_.origin_epoch;
   }
   header.number = segment.number;
   header.first_seq = frame.seq;
   header.synced_seq = frame.synced_seq;
   header.chain = frame.chain;
-  header.life = life_;
+  header.epoch = epoch_;
   store_header(writing_->block_before(first_frame), header);
 }
 

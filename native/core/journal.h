@@ -59,6 +59,7 @@ struct JournalBinding {
   // Of the page file's newest meta when the segment was begun, unless that has a mark: then 0.
   uint64_t base_txid = 0;
   uint64_t base_checksum = 0;  // bbolt's checksum of that meta
+  uint32_t origin_epoch = 0;   // journal_reader.h
 };
 
 struct JournalOptions {
@@ -95,8 +96,9 @@ struct FramePlace;
 struct JournalStart {
   Seq last_seq = 0;            // the next transaction gets the number after it
   uint64_t first_segment = 1;  // no segment has this number or a higher one
+  uint32_t epoch = 0;          // of the frames that follow
   uint32_t chain = 0;          // header CRC of the newest frame; 0: there is none
-  std::vector<std::shared_ptr<Segment>> earlier{};  // full ones of lives before, oldest first
+  std::vector<std::shared_ptr<Segment>> earlier{};  // full ones of epochs before, oldest first
 };
 
 // What a transaction does to the space that the database takes. kShrinks: it only removes.
@@ -211,7 +213,7 @@ class Journal {
   // The journal thread's own.
   std::unique_ptr<FrameBuffer> writing_;  // what pending_ is swapped with
   uint32_t chain_ = 0;                    // header CRC of the newest frame
-  uint32_t life_ = 0;
+  const uint32_t epoch_;
   std::vector<std::shared_ptr<Segment>> unsynced_;  // written since the last sync, oldest first
   Clock::time_point unsynced_since_;
 

@@ -92,11 +92,14 @@ JournalSegment segment_of(const SegmentHeader& header, const std::string& path) 
   JournalSegment segment;
   segment.path = path;
   segment.number = header.number;
-  segment.binding = {header.database_id, header.base_txid, header.base_checksum};
+  segment.binding = {.database_id = header.database_id,
+                     .base_txid = header.base_txid,
+                     .base_checksum = header.base_checksum,
+                     .origin_epoch = header.origin_epoch};
   segment.first_seq = header.first_seq;
   segment.synced_seq = header.synced_seq;
   segment.chain = header.chain;
-  segment.life = header.life;
+  segment.epoch = header.epoch;
   return segment;
 }
 
@@ -127,12 +130,12 @@ std::unique_ptr<File> open_if_there(FileSystem& files, const std::string& path) 
   }
 }
 
-// The frame header at `offset`, if there is one of this life.
-std::optional<FrameHeader> frame_header_at(Window& window, uint64_t offset, uint32_t life) {
+// The frame header at `offset`, if there is one of this epoch.
+std::optional<FrameHeader> frame_header_at(Window& window, uint64_t offset, uint32_t epoch) {
   const char* bytes = window.at(offset, sizeof(FrameHeader));
   if (bytes == nullptr || load<uint32_t>(bytes) != kFrameMagic) return {};
   const auto header = load<FrameHeader>(bytes);
-  return header.crc == frame_crc(header, life) ? std::optional(header) : std::nullopt;
+  return header.crc == frame_crc(header, epoch) ? std::optional(header) : std::nullopt;
 }
 
 // The walk along the chain.
@@ -202,7 +205,7 @@ void JournalScan::read_frames(const JournalSegment& segment, Window& window) {
 
 // Visits the frame at offset_ if it is the chain's next, and moves behind it.
 bool JournalScan::read_frame(const JournalSegment& segment, Window& window) {
-  const std::optional<FrameHeader> header = frame_header_at(window, offset_, segment.life);
+  const std::optional<FrameHeader> header = frame_header_at(window, offset_, segment.epoch);
   if (!header || header->seq != next_ || header->chain != chain_) return false;
   const uint64_t body_offset = offset_ + sizeof(FrameHeader);
   if (header->body_size == 0 || !window.holds(body_offset, header->body_size)) return false;
@@ -265,7 +268,7 @@ bool JournalScan::proves_loss(const JournalSegment& segment, uint64_t offset) co
   const std::unique_ptr<File> file = files_.open(segment.path, OpenMode{});
   Window window(*file);
   for (; window.holds(offset, sizeof(FrameHeader)); offset += 8) {
-    const std::optional<FrameHeader> header = frame_header_at(window, offset, segment.life);
+    const std::optional<FrameHeader> header = frame_header_at(window, offset, segment.epoch);
     if (header && proves_loss(header->seq, header->synced_seq)) return true;
   }
   return false;
@@ -277,10 +280,10 @@ uint32_t segment_crc(const SegmentHeader& header) noexcept {
   return crc32c(Bytes(reinterpret_cast<const char*>(&header), offsetof(SegmentHeader, crc)));
 }
 
-uint32_t frame_crc(const FrameHeader& header, uint32_t life) noexcept {
+uint32_t frame_crc(const FrameHeader& header, uint32_t epoch) noexcept {
   constexpr size_t kFrom = offsetof(FrameHeader, seq);
   const Bytes all(reinterpret_cast<const char*>(&header), sizeof header);
-  return crc32c(all.substr(kFrom), life);
+  return crc32c(all.substr(kFrom), epoch);
 }
 
 std::string segment_path(const std::string& database_path, uint64_t number) {
@@ -329,7 +332,12 @@ JournalDirectory list_journal(FileSystem& files, const std::string& database_pat
 
 void remove_journal(FileSystem& files, const JournalDirectory& journal) {
   for (const std::string& path : journal.unusable) files.remove(path);
-  for (const JournalSegment& segment : journal.segments) files.remove(segment.path);
+  uint32_t epoch = journal.segments.empty() ? 0 : journal.segments.front().epoch;
+  for (const JournalSegment& segment : journal.segments) {
+    if (segment.epoch != epoch) files.sync_directory(directory_of(segment.path));
+    epoch = segment.epoch;
+    files.remove(segment.path);
+  }
 }
 
 JournalEnd read_journal(FileSystem& files, const std::vector<JournalSegment>& segments, Seq covered,

@@ -1,6 +1,6 @@
 // The journal's format and its recovery: a pure scan over bytes.
 //
-//   segment file   header block, frame*, then zeros or frames of an earlier life of the file
+//   segment file   header block, frame*, then zeros or frames of an earlier use of the file
 //   header block   1024 bytes: the header at 0 and again at 512, so that a damaged sector loses no
 //                  segment; rest zero
 //   header         96 bytes: magic u64 @0 "hbjrnl\0\1" | version u32 @8 = 1
@@ -8,20 +8,21 @@
 //                  base txid u64 @32 | base checksum u64 @40 (JournalBinding)
 //                  segment number u64 @48 | first sequence number u64 @56
 //                  synced sequence number u64 @64
-//                  chain value u32 @72 (of the frame before, in this life or the one that it
+//                  chain value u32 @72 (of the frame before, in this epoch or the one that it
 //                  continues; 0 when it continues none)
-//                  life u32 @76 (random) | reserved 12 bytes @80, zero
+//                  epoch u32 @76 | origin epoch u32 @80 | reserved 8 bytes @84, zero
 //                  CRC-32C of bytes 0..91 u32 @92
 //   frame          8-byte aligned, never in two segments: header, body (op.h), zeros up to a
 //                  multiple of 8
 //   frame header   40 bytes: magic u32 @0 "HFRM"
-//                  CRC-32C of bytes 8..39, seeded with the life, u32 @4
+//                  CRC-32C of bytes 8..39, seeded with the epoch, u32 @4
 //                  sequence number u64 @8 | synced sequence number u64 @16 | body length u64 @24
 //                  previous frame's header CRC u32 @32: the chain | CRC-32C of the body u32 @36
 //
-// A "life" is one Journal object, from the first append to stop(). "Synced" is the sequence number
+// An "epoch" is one opening of the database for writing, named by a random number; its "origin" is
+// the epoch whose history it continues (History in meta.h). "Synced" is the sequence number
 // up to which everything had been synced when the frame (or header) was written. Sequence numbers
-// rise by one from frame to frame, across segments and lives. A header whose first sequence number
+// rise by one from frame to frame, across segments and epochs. A header whose first sequence number
 // is 0 marks a segment that holds nothing yet.
 //
 // Writing, and why every crash is safe:
@@ -38,20 +39,22 @@
 //      numbers are lower than the chain's next, and their CRC does not match its chain.
 //   4. Only covered segments are renamed or removed, so what is left always reaches back to the
 //      covered sequence number.
-//   5. A new life continues what recovery has read. Before its first frame, what was read and not
+//   5. A new epoch continues what recovery has read. Before its first frame, what was read and not
 //      said to be synced is written again and synced (a failed sync may have left it in the cache
 //      alone), the newest segment is cut behind its last frame, and what follows is removed. So
-//      whatever a later life says was synced is a proof about all lives before it.
+//      whatever a later epoch says was synced is a proof about all epochs before it.
+//   6. Segments of one epoch are gone for good before those of the next are removed. So what a crash
+//      leaves of covered segments has the epoch that the file names, or ends with its origin.
 //
 // Recovery accepts the longest valid chain: the next frame is at the end of the one before, or at
 // the start of the next segment whose header continues this chain. A segment that does not continue
 // it is accepted too when its first sequence number is at most covered + 1: then the page file has
 // everything before.
 // Where the chain breaks, s is the first sequence number that neither it nor the page file has. The
-// rest is searched for headers of frames (their CRC, seeded with a random life, cannot be forged by
-// a value that looks like a frame) or segments that are newer than s, not covered, and say that s
-// was synced: s had been acknowledged, so the break is damage (ERR_JOURNAL_CORRUPT naming the file
-// and offset). If there is none, the break is a torn tail: the end.
+// rest is searched for headers of frames (their CRC, seeded with a random epoch, cannot be forged
+// by a value that looks like a frame) or segments that are newer than s, not covered, and say that
+// s was synced: s had been acknowledged, so the break is damage (ERR_JOURNAL_CORRUPT naming the
+// file and offset). If there is none, the break is a torn tail: the end.
 #pragma once
 
 #include <array>
@@ -83,8 +86,9 @@ struct SegmentHeader {
   uint64_t first_seq = 0;
   uint64_t synced_seq = 0;
   uint32_t chain = 0;
-  uint32_t life = 0;
-  std::array<char, 12> reserved{};
+  uint32_t epoch = 0;
+  uint32_t origin_epoch = 0;
+  std::array<char, 8> reserved{};
   uint32_t crc = 0;
 };
 static_assert(sizeof(SegmentHeader) == 96 && offsetof(SegmentHeader, number) == 48 &&
@@ -107,7 +111,7 @@ constexpr uint64_t frame_size(uint64_t body_size) {
   return (sizeof(FrameHeader) + body_size + 7) & ~uint64_t{7};
 }
 uint32_t segment_crc(const SegmentHeader& header) noexcept;
-uint32_t frame_crc(const FrameHeader& header, uint32_t life) noexcept;
+uint32_t frame_crc(const FrameHeader& header, uint32_t epoch) noexcept;
 
 // "<database path>-journal-00000012" for 12.
 std::string segment_path(const std::string& database_path, uint64_t number);
@@ -124,7 +128,7 @@ struct JournalSegment {
   Seq first_seq = 0;
   Seq synced_seq = 0;
   uint32_t chain = 0;
-  uint32_t life = 0;
+  uint32_t epoch = 0;
 };
 
 // The segments beside `path` whose header is valid, in order of their number. `unusable` are files
@@ -139,8 +143,8 @@ struct JournalDirectory {
 };
 JournalDirectory list_journal(FileSystem& files, const std::string& database_path);
 
-// Removes what is ours; not synced. Segments oldest first: what a crash leaves is a chain's end,
-// which the page file covers.
+// Removes what is ours; synced only between epochs. Segments oldest first: what a crash leaves is a
+// chain's end, which the page file covers.
 void remove_journal(FileSystem& files, const JournalDirectory& journal);
 
 // How far a segment was read.

@@ -324,7 +324,7 @@ void JournalSegments::recycle(Seq covered, Seq limit) {
     for (; end != full_.end() && (*end)->last_seq <= std::min(covered, limit); ++end) {
       const bool fits = (*end)->size >= target_size_ && (*end)->size <= options_.segment_bytes_max;
       const bool wanted = prepared_.size() + kept.size() + preparing_ < kPreparedMax;
-      (fits && wanted ? kept : removed).push_back(*end);
+      (fits && wanted && (*end)->epoch == 0 ? kept : removed).push_back(*end);
     }
     full_.erase(full_.begin(), end);
   }
@@ -354,9 +354,13 @@ std::vector<std::shared_ptr<Segment>> JournalSegments::take_idle() {
   return taken;
 }
 
-// Needs no directory sync: a file that comes back after a crash holds covered frames only.
+// A file that comes back after a crash holds covered frames only. So there is no directory sync,
+// but between epochs: journal_reader.h, rule 6.
 void JournalSegments::remove_in_steps(const std::vector<std::shared_ptr<Segment>>& segments) {
+  uint32_t epoch = segments.empty() ? 0 : segments.front()->epoch;
   for (const std::shared_ptr<Segment>& segment : segments) {
+    if (segment->epoch != epoch) sync_directory();
+    epoch = segment->epoch;
     for (uint64_t size = segment->size; size > kShrinkStep;) {
       size -= kShrinkStep;
       segment->file->resize(size);

@@ -38,13 +38,14 @@ struct Segment {
   // Bytes that hold zeros or older frames and are synced. 0: so is not even the name.
   uint64_t ready = 0;
   Seq last_seq = 0;
+  uint32_t epoch = 0;  // of its frames; 0: the journal's own
   std::unique_ptr<File> file;
   uint64_t left() const { return size - used; }
 };
 
 class JournalSegments {
  public:
-  // `earlier` are full segments of lives before, oldest first.
+  // `earlier` are full segments of epochs before, oldest first.
   JournalSegments(FileSystem& files, std::string path, const JournalOptions& options,
                   uint64_t first_number, std::vector<std::shared_ptr<Segment>> earlier);
 

@@ -1,8 +1,6 @@
 // See leftover.h.
 #include "core/leftover.h"
 
-#include <algorithm>
-
 #include "core/page_file.h"
 #include "core/recovery.h"
 
@@ -11,9 +9,10 @@ namespace hotbolt {
 namespace {
 
 // A program that commits once leaves the meta of our last commit beside its own.
-std::optional<Seq> covered_by(const PageFile& file, const JournalSegment& segment) {
+std::optional<Seq> covered_by(FileSystem& files, const PageFile& file,
+                              const std::vector<JournalSegment>& segments) {
   for (const std::optional<Meta>& meta : {std::optional(file.meta()), file.previous_meta()}) {
-    if (meta && is_bound(segment, *meta)) return meta->mark ? meta->mark->journal_seq : 0;
+    if (meta && is_bound(files, segments, *meta)) return meta->mark ? meta->mark->journal_seq : 0;
   }
   return {};
 }
@@ -36,11 +35,8 @@ Leftover read_leftover(FileSystem& files, const std::string& path, const std::st
   Leftover leftover;
   leftover.segments = list_journal(files, journal_path).segments;
   if (leftover.segments.empty()) return leftover;
-  const Meta meta = file->meta();
-  leftover.is_bound =
-      std::all_of(leftover.segments.begin(), leftover.segments.end(),
-                  [&](const JournalSegment& segment) { return is_bound(segment, meta); });
-  leftover.covered = covered ? covered : covered_by(*file, leftover.segments.front());
+  leftover.is_bound = is_bound(files, leftover.segments, file->meta());
+  leftover.covered = covered ? covered : covered_by(files, *file, leftover.segments);
   const Seq oldest = leftover.segments.front().first_seq - 1;
   try {
     read_transactions(files, leftover, leftover.covered.value_or(oldest));

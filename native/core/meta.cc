@@ -39,12 +39,15 @@ struct RawMark {
   uint64_t txid;
   uint64_t journal_seq;
   uint32_t flags;
-  char reserved[16];
+  uint32_t epoch;
+  uint64_t origin_seq;
+  uint32_t origin_epoch;
   uint32_t crc;
 };
 static_assert(sizeof(RawMark) == kMarkSize);
 static_assert(offsetof(RawMark, txid) == 24 && offsetof(RawMark, journal_seq) == 32);
-static_assert(offsetof(RawMark, flags) == 40 && offsetof(RawMark, crc) == kMarkCrcAt);
+static_assert(offsetof(RawMark, flags) == 40 && offsetof(RawMark, origin_seq) == 48 &&
+              offsetof(RawMark, crc) == kMarkCrcAt);
 
 constexpr char kMarkMagic[8] = {'h', 'o', 't', 'b', 'o', 'l', 't', 1};
 
@@ -55,6 +58,9 @@ RawMark encode_mark(const Mark& mark, TxId txid) {
   raw.txid = value(txid);
   raw.journal_seq = mark.journal_seq;
   raw.flags = mark.is_flat ? kMarkFlatFlag : 0;
+  raw.epoch = mark.epoch;
+  raw.origin_epoch = mark.origin_epoch;
+  raw.origin_seq = mark.origin_seq;
   raw.crc = crc32c(Bytes(reinterpret_cast<const char*>(&raw), kMarkCrcAt));
   return raw;
 }
@@ -69,6 +75,9 @@ std::optional<Mark> decode_mark(Bytes bytes, TxId txid) {
   std::memcpy(mark.database_id.data(), raw.database_id, mark.database_id.size());
   mark.journal_seq = raw.journal_seq;
   mark.is_flat = (raw.flags & kMarkFlatFlag) != 0;
+  mark.epoch = raw.epoch;
+  mark.origin_epoch = raw.origin_epoch;
+  mark.origin_seq = raw.origin_seq;
   return mark;
 }
 

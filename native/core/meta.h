@@ -6,7 +6,8 @@
 //     high-water mark u64 @40 | txid u64 @48 | checksum u64 @56 (FNV-1a 64 of bytes 0..55)
 //   mark, 64 bytes at page offset 80
 //     magic u64 @0 "hotbolt\1" | database id 16 bytes @8 | txid u64 @24 | journal sequence u64 @32
-//     flags u32 @40 (1: flat) | zeros @44 | CRC-32C of bytes 0..59 u32 @60
+//     flags u32 @40 (1: flat) | epoch u32 @44 | origin sequence u64 @48 | origin epoch u32 @56
+//     CRC-32C of bytes 0..59 u32 @60
 //
 // Commit T writes page T mod 2. bbolt zero-fills a meta page after byte 80 on every commit, so a
 // mark that is present and carries the meta's own txid proves that we wrote this meta; a missing
@@ -31,14 +32,35 @@ inline constexpr size_t kMetaPageBytesUsed = kPageHeaderSize + kMetaSize + kMark
 
 using DatabaseId = std::array<char, 16>;
 
-// Ours: which database this is, and up to which journal sequence number the page file holds
-// everything.
+// Ours: which database this is, up to which journal sequence number the page file holds everything,
+// and whose history those numbers count. Copies of a file share its id and may go different ways:
+// each opening for writing begins an epoch of its own.
 struct Mark {
   DatabaseId database_id{};
   uint64_t journal_seq = 0;
   // No bucket of the file holds a bucket, except the root: then a put need not look whether its key
   // names a bucket.
   bool is_flat = false;
+  uint32_t epoch = 0;         // of transaction journal_seq; 0: there was none
+  uint32_t origin_epoch = 0;  // what that epoch continues; 0: nothing, or it is not known
+  uint64_t origin_seq = 0;    // its last transaction
+};
+
+// A database's identity, and one opening of it.
+struct History {
+  DatabaseId database_id{};
+  uint32_t epoch = 0;
+  uint32_t origin_epoch = 0;
+  uint64_t origin_seq = 0;
+  // The mark of a state that holds everything up to `seq`.
+  Mark mark_at(uint64_t seq) const {
+    Mark mark{.database_id = database_id, .journal_seq = seq, .epoch = origin_epoch};
+    if (seq <= origin_seq) return mark;
+    mark.epoch = epoch;
+    mark.origin_epoch = origin_epoch;
+    mark.origin_seq = origin_seq;
+    return mark;
+  }
 };
 
 struct Meta {

@@ -35,21 +35,25 @@ void remove_stale_temporaries(FileSystem& files, const std::string& path) {
   if (has_temps) remove_stale_temps(files, path, nullptr);
 }
 
-void require_bound(const std::vector<JournalSegment>& segments, const Meta& meta,
+// Whether there is no transaction after `last`, all of which the file covers.
+bool ends_by(FileSystem& files, const std::vector<JournalSegment>& segments, Seq last) {
+  const JournalEnd end = read_journal(files, segments, last, kSeqMax, [](Seq, Bytes) {});
+  return end.last_seq == last;
+}
+
+void require_bound(FileSystem& files, const std::vector<JournalSegment>& segments, const Meta& meta,
                    const std::string& database_path) {
-  for (const JournalSegment& segment : segments) {
-    if (is_bound(segment, meta)) continue;
-    const char* reason =
-        meta.mark
-            ? "it belongs to another database"
-            : "another program has written to the database since, or it belongs to another one";
-    throw Error(ErrorCode::ERR_JOURNAL_STALE,
-                "the journal " + segment.path + " is refused: " + reason +
-                    ". See what it holds with: hotbolt recover " + database_path +
-                    " --list; and with --apply-stale "
-                    "put that on top of what the database holds now")
-        .with_path(segment.path);
-  }
+  if (is_bound(files, segments, meta)) return;
+  const std::string& path = segments.front().path;
+  throw Error(
+      ErrorCode::ERR_JOURNAL_STALE,
+      "the journal " + path +
+          " is refused: somebody has written to the database since, or to a copy that is in "
+          "its place now, or it belongs to another database. See what it holds with: hotbolt "
+          "recover " +
+          database_path +
+          " --list; and with --apply-stale put that on top of what the database holds now")
+      .with_path(path);
 }
 
 void require_ours(const JournalDirectory& journal) {
@@ -75,7 +79,7 @@ void rewrite(File& file, uint64_t from, uint64_t to) {
   }
 }
 
-// The segments of the chain, ready to be followed by a new life. See journal_reader.h, rule 5.
+// The segments of the chain, ready to be followed by a new epoch. See journal_reader.h, rule 5.
 std::vector<std::shared_ptr<Segment>> keep_segments(FileSystem& files,
                                                     const std::vector<JournalSegment>& segments,
                                                     const JournalEnd& end) {
@@ -89,6 +93,7 @@ std::vector<std::shared_ptr<Segment>> keep_segments(FileSystem& files,
     segment->number = segments[i].number;
     segment->used = end_offset;
     segment->last_seq = last_seq;
+    segment->epoch = segments[i].epoch;
     segment->file = files.open(segment->path, {.write = true});
     if (i >= end.unsynced_segment) {
       const bool has_header = i > end.unsynced_segment || end.unsynced_offset == kSegmentBlockSize;
@@ -104,10 +109,27 @@ std::vector<std::shared_ptr<Segment>> keep_segments(FileSystem& files,
 
 }  // namespace
 
-bool is_bound(const JournalSegment& segment, const Meta& meta) {
-  if (meta.mark) return segment.binding.database_id == meta.mark->database_id;
-  return segment.binding.base_txid == value(meta.txid) &&
-         segment.binding.base_checksum == meta.checksum;
+bool is_bound(FileSystem& files, const std::vector<JournalSegment>& segments, const Meta& meta) {
+  const auto all = [&](auto&& holds) { return std::ranges::all_of(segments, holds); };
+  if (!meta.mark) {
+    return all([&](const JournalSegment& segment) {
+      return segment.binding.base_txid == value(meta.txid) &&
+             segment.binding.base_checksum == meta.checksum;
+    });
+  }
+  const Mark& mark = *meta.mark;
+  const bool is_same_database = all([&](const JournalSegment& segment) {
+    return segment.binding.database_id == mark.database_id;
+  });
+  if (segments.empty() || !is_same_database) return is_same_database;
+  const auto is_of_epoch = [&](const JournalSegment& segment) {
+    return segment.epoch == mark.epoch;
+  };
+  const JournalSegment& first = segments.front();
+  if (std::ranges::any_of(segments, is_of_epoch)) return true;
+  if (first.binding.origin_epoch == mark.epoch && first.first_seq == mark.journal_seq + 1)
+    return true;
+  return segments.back().epoch == mark.origin_epoch && ends_by(files, segments, mark.origin_seq);
 }
 
 std::string defrag_path(FileSystem& files, const std::string& path) {
@@ -141,8 +163,21 @@ JournalStart Recovery::continue_journal(Store& store, JournalDirectory journal,
                            journal.segments.begin() + ptrdiff_t(start.earlier.size()));
   }
   remove_journal(files, journal);
-  if (!journal.segments.empty()) files.sync_directory(directory_of(store.path_));
+  // What the epoch before has removed is gone for good, too: journal_reader.h, rule 6.
+  if (!was_closed) files.sync_directory(directory_of(store.path_));
+  begin_epoch(store, start);
   return start;
+}
+
+void Recovery::begin_epoch(Store& store, JournalStart& start) {
+  const std::optional<Mark> mark = store.file_->meta().mark;
+  History& history = store.history_;
+  history.origin_seq = store.last_seq_;
+  history.origin_epoch = !start.earlier.empty() ? start.earlier.back()->epoch
+                         : mark                 ? mark->epoch
+                                                : 0;
+  while (history.epoch == 0) store.files_.random(&history.epoch, sizeof history.epoch);
+  start.epoch = history.epoch;
 }
 
 void Recovery::open_file(Store& store) {
@@ -161,13 +196,14 @@ JournalDirectory Recovery::find_journal(Store& store) {
   const Meta meta = store.file_->meta();
   JournalDirectory journal = list_journal(store.files_, store.path_);
   require_ours(journal);
-  require_bound(journal.segments, meta, store.path_);
+  require_bound(store.files_, journal.segments, meta, store.path_);
+  DatabaseId& id = store.history_.database_id;
   if (meta.mark) {
-    store.database_id_ = meta.mark->database_id;
+    id = meta.mark->database_id;
   } else if (!journal.segments.empty()) {
-    store.database_id_ = journal.segments.front().binding.database_id;
+    id = journal.segments.front().binding.database_id;
   } else {
-    store.files_.random(store.database_id_.data(), store.database_id_.size());
+    store.files_.random(id.data(), id.size());
   }
   return journal;
 }
@@ -181,7 +217,7 @@ JournalEnd Recovery::read(Store& store, const JournalDirectory& journal, View& v
   if (!options.read_only)
     bounds.bytes_max = std::max(kReplayedBytesMin, 4 * options.checkpoint_bytes);
   return replay_into_memory(store.files_, journal.segments, end.last_seq, store.file_,
-                            store.database_id_, bounds, store.pacer_, view.layers);
+                            store.history_.database_id, bounds, store.pacer_, view.layers);
 }
 
 void Recovery::begin_journal(Store& store, JournalStart start) {

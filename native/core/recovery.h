@@ -6,10 +6,11 @@
 //   2. open and lock it
 //   3. remove temporary files that a crash left (never adopt them); those of backups only when nobody
 //      has them locked
-//   4. segments beside the file: all must be bound to it. Bound means: our mark is in the newest
-//      meta and has the journal's database id; or there is no mark and the segment was begun over
-//      exactly this meta. Else ERR_JOURNAL_STALE. What has a segment's name and is none is refused
-//      (ERR_EXISTS), and never touched.
+//   4. segments beside the file: all must be bound to it, or it is ERR_JOURNAL_STALE. Bound means:
+//      there is no mark and they were begun over exactly this meta; or our mark is in the newest
+//      meta, has their database id, and names the epoch of one of them, or the epoch and transaction
+//      that they continue. Or they have nothing but what the file's own epoch continued. What has a
+//      segment's name and is none is refused (ERR_EXISTS), and never touched.
 //   5. read what is newer than the mark's sequence number into memtables, which are served and merged
 //      by the checkpoints that follow. Only a journal larger than it may be is merged on the way.
 //   6. write and sync the newest meta again, unless the file was closed: the sync that failed may have
@@ -34,11 +35,12 @@ struct Recovery {
   static JournalEnd read(Store& store, const JournalDirectory& journal, View& view);  // 5
   static JournalStart continue_journal(Store& store, JournalDirectory journal,
                                        const JournalEnd& end);  // 6
+  static void begin_epoch(Store& store, JournalStart& start);
   static void begin_journal(Store& store, JournalStart start);
 };
 
-// Whether the segment was written over this state of the file (4 above).
-bool is_bound(const JournalSegment& segment, const Meta& meta);
+// Whether the segments of a journal were written over this state of the file (4 above).
+bool is_bound(FileSystem& files, const std::vector<JournalSegment>& segments, const Meta& meta);
 
 // A new name for the file of a defragmentation: "<path>-defrag-<32 hex digits>".
 std::string defrag_path(FileSystem& files, const std::string& path);

@@ -49,12 +49,12 @@ class Filling {
     full_.insert(full_.begin(), memtable_);
     begin(full_);
   }
-  void merge(Seq last_seq, DatabaseId id, double fill, Pacer& pacer) {
+  void merge(Seq last_seq, const History& history, double fill, Pacer& pacer) {
     WriteTx tx(file_, pacer, {.fill = fill});
     std::vector<const Memtable*> memtables;
     for (const auto& memtable : full_) memtables.push_back(memtable.get());
     tx.apply(memtables);
-    tx.commit({.database_id = id, .journal_seq = last_seq});
+    tx.commit(history.mark_at(last_seq));
     full_.clear();
     begin({});
   }
@@ -105,6 +105,14 @@ class Filling {
   std::map<BucketPath, KnownBucket> known_;
 };
 
+// Of the last frame.
+uint32_t newest_epoch(FileSystem& files, const std::vector<JournalSegment>& segments, Seq covered) {
+  const JournalEnd end = read_journal(files, segments, covered, kSeqMax, [](Seq, Bytes) {});
+  size_t i = end.ends.size() - 1;
+  while (i > 0 && end.ends[i].last_seq == 0) i--;
+  return segments[i].epoch;
+}
+
 uint64_t bytes_of(const std::vector<std::shared_ptr<const Memtable>>& memtables) {
   uint64_t bytes = 0;
   for (const auto& memtable : memtables) bytes += memtable->bytes();
@@ -114,13 +122,14 @@ uint64_t bytes_of(const std::vector<std::shared_ptr<const Memtable>>& memtables)
 }  // namespace
 
 ReplayResult replay_into_file(FileSystem& files, const std::vector<JournalSegment>& segments,
-                              Seq covered, Seq until, std::shared_ptr<PageFile> file, DatabaseId id,
-                              double fill, size_t chunk_bytes, Pacer& pacer) {
+                              Seq covered, Seq until, std::shared_ptr<PageFile> file,
+                              const History& history, double fill, size_t chunk_bytes,
+                              Pacer& pacer) {
   Seq committed = covered;
   Filling filling(file);
   const auto commit = [&](Seq seq) {
     filling.seal(seq);
-    filling.merge(seq, id, fill, pacer);
+    filling.merge(seq, history, fill, pacer);
     committed = seq;
   };
   const JournalEnd end = read_journal(files, segments, covered, until, [&](Seq seq, Bytes body) {
@@ -138,6 +147,7 @@ JournalEnd replay_into_memory(FileSystem& files, const std::vector<JournalSegmen
                               std::vector<std::shared_ptr<const Memtable>>& memtables) {
   Seq sealed = covered;
   bool is_full = false;
+  std::optional<History> history;  // of what is merged on the way
   Filling filling(file);
   JournalEnd end = read_journal(files, segments, covered, kSeqMax, [&](Seq seq, Bytes body) {
     filling.apply(seq, body);
@@ -146,7 +156,8 @@ JournalEnd replay_into_memory(FileSystem& files, const std::vector<JournalSegmen
     sealed = seq;
     if (is_full || bytes_of(filling.full()) <= bounds.bytes_max) return;
     try {
-      filling.merge(seq, id, WriteTxOptions{}.fill, pacer);
+      if (!history) history = {.database_id = id, .epoch = newest_epoch(files, segments, covered)};
+      filling.merge(seq, *history, WriteTxOptions{}.fill, pacer);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::ERR_NO_SPACE || file->poisoned()) throw;
       is_full = true;

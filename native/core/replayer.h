@@ -18,8 +18,9 @@ struct ReplayResult {
 
 // Applies the transactions (covered, until] to `file`, which holds everything up to `covered`.
 ReplayResult replay_into_file(FileSystem& files, const std::vector<JournalSegment>& segments,
-                              Seq covered, Seq until, std::shared_ptr<PageFile> file, DatabaseId id,
-                              double fill, size_t chunk_bytes, Pacer& pacer);
+                              Seq covered, Seq until, std::shared_ptr<PageFile> file,
+                              const History& history, double fill, size_t chunk_bytes,
+                              Pacer& pacer);
 
 // What is replayed into memory: sealed memtables of about `chunk_bytes`. When they exceed
 // `bytes_max` they are merged into the file, as long as that has space.

@@ -124,7 +124,7 @@ void Store::checkpoint_all() {
   with_all_pages(file_, [&] {
     WriteTx tx(file_, pacer_, {});
     if (!sealed.empty()) tx.apply(sealed);
-    tx.commit_with_freelist({.database_id = database_id_, .journal_seq = last_seq_});
+    tx.commit_with_freelist(history_.mark_at(last_seq_));
   });
   file_->trim();
 }
@@ -426,9 +426,12 @@ CheckReport Store::run_check(PageFile& file) {
 JournalBinding Store::binding_of(const Meta& meta) const {
   // The id is all that counts over a mark. The other two would fit a file without one that has the
   // same meta: a backup, or what another program made of it.
-  if (meta.mark) return {.database_id = database_id_};
-  return {
-      .database_id = database_id_, .base_txid = value(meta.txid), .base_checksum = meta.checksum};
+  JournalBinding binding{.database_id = history_.database_id,
+                         .origin_epoch = history_.origin_epoch};
+  if (meta.mark) return binding;
+  binding.base_txid = value(meta.txid);
+  binding.base_checksum = meta.checksum;
+  return binding;
 }
 
 Seq Store::covered_seq() const {

@@ -256,7 +256,7 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   std::shared_ptr<Defrag> defrag_;
 
   // set at open
-  DatabaseId database_id_{};
+  History history_;
   std::unique_ptr<Journal> journal_;
   const std::shared_ptr<SyncLatency> latency_ = std::make_shared<SyncLatency>();
 

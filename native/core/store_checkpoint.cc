@@ -106,7 +106,7 @@ Meta Store::merge(Checkpoint& checkpoint) {
   with_all_pages(checkpoint.file, [&] {
     WriteTx tx(checkpoint.file, pacer_, {});
     tx.apply(pointers);
-    meta = tx.commit({.database_id = database_id_, .journal_seq = checkpoint.covered});
+    meta = tx.commit(history_.mark_at(checkpoint.covered));
   });
   checkpoint.result = checkpoint.file->begin_read();
   return meta;

@@ -27,8 +27,8 @@ void commit(FileSystem& files, const std::shared_ptr<PageFile>& file, const Memt
 }
 
 // What a file may hold: state i after commit i.
-struct History {
-  explicit History(uint64_t seed) : random(seed) { states.emplace_back(); }
+struct Commits {
+  explicit Commits(uint64_t seed) : random(seed) { states.emplace_back(); }
   const Memtable& next(size_t op_count) {
     Model model = states.back();
     RandomBatch batch(random, model);
@@ -48,7 +48,7 @@ uint64_t state_of(PageFile& file) {
   return meta.mark ? meta.mark->journal_seq : 0;
 }
 
-void expect_state(FileSystem& files, const History& history, uint64_t oldest) {
+void expect_state(FileSystem& files, const Commits& history, uint64_t oldest) {
   const auto file = PageFile::open(files, kPath, {});
   const uint64_t state = state_of(*file);
   EXPECT_TRUE(state >= oldest && state < history.states.size());
@@ -66,7 +66,7 @@ TEST(
     SimFileSystem files(n);
     PageFile::create(files, kPath, 1024, 0600, {});
     auto file = PageFile::open(files, kPath, {});
-    History history(7);
+    Commits history(7);
     for (int i = 0; i < 3; ++i) commit(files, file, history.next(300), false);
     files.fail_call(n, ErrorCode::ERR_NO_SPACE, 28);
     const Memtable& memtable = history.next(300);
@@ -100,7 +100,7 @@ TEST("a failed write of pages leaves the file usable, a failed sync poisons it")
     SimFileSystem files;
     PageFile::create(files, kPath, 4096, 0600, {});
     const auto file = PageFile::open(files, kPath, {});
-    History history(1);
+    Commits history(1);
     const Memtable& memtable = history.next(300);
     files.fail_call(1, ErrorCode::ERR_IO, 5, 1, sync_fails ? "sync_data" : "write");
     EXPECT_THROWS_CODE(ErrorCode::ERR_IO, commit(files, file, memtable, false));
@@ -116,7 +116,7 @@ TEST("a failed write of pages leaves the file usable, a failed sync poisons it")
 TEST(
     "a power loss at any call leaves the state before or after the commit, with sectors lost at "
     "random") {
-  History history(11);
+  Commits history(11);
   for (int i = 0; i < 12; ++i) history.next(200);
   SimFileSystem files;
   PageFile::create(files, kPath, 1024, 0600, {});
@@ -147,7 +147,7 @@ TEST("when the newest meta is lost, the state before it is whole") {
   SimFileSystem files;
   PageFile::create(files, kPath, 1024, 0600, {});
   auto file = PageFile::open(files, kPath, {});
-  History history(13);
+  Commits history(13);
   for (uint64_t i = 1; i <= 20; ++i) {
     commit(files, file, history.next(200), false);
     auto damaged = files.restart();
@@ -161,7 +161,7 @@ TEST("when the newest meta is lost, the state before it is whole") {
 }
 
 TEST("whichever call of a copy fails, the source is as it was") {
-  History history(17);
+  Commits history(17);
   SimFileSystem files;
   PageFile::create(files, kPath, 1024, 0600, {});
   const auto file = PageFile::open(files, kPath, {});

@@ -567,7 +567,7 @@ TEST("a journal whose checksums are right and whose operations contradict each o
     MemoryFiles files;
     PageFile::create(files, kPath, 1024, 0600, DatabaseId{});
     SilentJournal listener;
-    Journal journal(files, kPath, {}, JournalBinding{}, {}, listener,
+    Journal journal(files, kPath, {}, JournalBinding{}, {.epoch = 1}, listener,
                     std::make_shared<SyncLatency>());
     for (const std::string& body : bodies) journal.append(body);
     journal.stop();

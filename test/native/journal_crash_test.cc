@@ -32,7 +32,7 @@ TEST("a removed segment is not missed when the page file covers all of it that w
   EXPECT_EQ(read_back(*after, covered).last_seq, covered);
 }
 
-TEST("after a crash a new life continues, and a second crash finds both") {
+TEST("after a crash a new epoch continues, and a second crash finds both") {
   for (uint64_t seed = 1; seed <= 100; seed++) {
     JournalFixture fixture(small_segments(), seed);
     for (int group = 0; group < 30; group++) fixture.write(2);

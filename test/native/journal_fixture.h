@@ -89,6 +89,7 @@ struct JournalFixture {
   TestListener listener;
   std::shared_ptr<SyncLatency> latency = std::make_shared<SyncLatency>();
   std::unique_ptr<Journal> journal;
+  uint32_t epoch = 0;
 
   explicit JournalFixture(JournalOptions options = small_segments(), uint64_t seed = 1)
       : files(seed) {
@@ -97,7 +98,8 @@ struct JournalFixture {
   void start(JournalOptions options, Seq last_seq, uint64_t first_segment) {
     journal = std::make_unique<Journal>(
         files, kDatabase, options, JournalBinding{},
-        JournalStart{.last_seq = last_seq, .first_segment = first_segment}, listener, latency);
+        JournalStart{.last_seq = last_seq, .first_segment = first_segment, .epoch = ++epoch},
+        listener, latency);
   }
   // One group.
   void write(size_t count) {

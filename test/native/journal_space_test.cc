@@ -180,38 +180,41 @@ TEST("only what proves to be a segment, or to hold nothing, is ours") {
   EXPECT_EQ(journal.last_number, 6);
 }
 
-TEST("a life continues the one before, and is read as one with it") {
+TEST("an epoch continues the one before, and is read as one with it") {
   JournalFixture fixture;
   fixture.write(30);
   fixture.journal->stop();
-  for (int life = 2; life <= 5; life++) {
+  for (uint32_t epoch = 2; epoch <= 5; epoch++) {
     const JournalEnd end = read_back(fixture.files);
     const uint64_t number = list_journal(fixture.files, kDatabase).last_number;
-    fixture.journal = std::make_unique<Journal>(
-        fixture.files, kDatabase, small_segments(), JournalBinding{},
-        JournalStart{.last_seq = end.last_seq, .first_segment = number + 1, .chain = end.chain},
-        fixture.listener, fixture.latency);
-    fixture.write(static_cast<size_t>(life) * 20);
+    fixture.journal =
+        std::make_unique<Journal>(fixture.files, kDatabase, small_segments(), JournalBinding{},
+                                  JournalStart{.last_seq = end.last_seq,
+                                               .first_segment = number + 1,
+                                               .epoch = epoch,
+                                               .chain = end.chain},
+                                  fixture.listener, fixture.latency);
+    fixture.write(size_t{epoch} * 20);
     fixture.journal->stop();
   }
   EXPECT_EQ(read_back(fixture.files).last_seq, 30 + 40 + 60 + 80 + 100);
   EXPECT_EQ(read_back(fixture.files, 50).frames, 310 - 50);
 }
 
-TEST("a later life proves that a frame of an earlier one was acknowledged") {
+TEST("a later epoch proves that a frame of an earlier one was acknowledged") {
   JournalFixture fixture;
   fixture.write(3);
   fixture.journal->stop();
   const JournalEnd end = read_back(fixture.files);
-  fixture.journal =
-      std::make_unique<Journal>(fixture.files, kDatabase, small_segments(), JournalBinding{},
-                                JournalStart{.last_seq = 3, .first_segment = 2, .chain = end.chain},
-                                fixture.listener, fixture.latency);
+  fixture.journal = std::make_unique<Journal>(
+      fixture.files, kDatabase, small_segments(), JournalBinding{},
+      JournalStart{.last_seq = 3, .first_segment = 2, .epoch = 2, .chain = end.chain},
+      fixture.listener, fixture.latency);
   fixture.write(1);
   fixture.journal->stop();
   const std::string first = segment_path(kDatabase, 1);
   std::string bytes = fixture.files.contents(first);
-  bytes[end.ends[0].offset - 10] ^= 1;  // of the last frame, about which its own life says nothing
+  bytes[end.ends[0].offset - 10] ^= 1;  // of the last frame, about which its own epoch says nothing
   fixture.files.put_file(first, bytes);
   EXPECT_THROWS_CODE(ErrorCode::ERR_JOURNAL_CORRUPT, read_back(fixture.files));
 }

@@ -137,7 +137,7 @@ TEST("damage in one segment is proven by the next one, and a header has a second
   EXPECT_EQ(read_back(fixture.files, 1000).last_seq, 1000);
 }
 
-// A frame header that any value may contain: valid, but for the life it cannot know.
+// A frame header that any value may contain: valid, but for the epoch it cannot know.
 std::string forged_frame() {
   FrameHeader header;
   header.seq = 1000;
@@ -196,7 +196,7 @@ TEST("a value that looks like a frame proves nothing") {
   EXPECT_EQ(read_back(fixture.files).last_seq, 1);
 }
 
-TEST("a frame of this life that claims to be longer than the file is the end") {
+TEST("a frame of this epoch that claims to be longer than the file is the end") {
   JournalFixture fixture;
   fixture.write(1);
   fixture.journal->stop();
@@ -209,7 +209,7 @@ TEST("a frame of this life that claims to be longer than the file is the end") {
     header.seq = 2;
     header.body_size = size;
     header.chain = load<FrameHeader>(bytes.data() + kSegmentBlockSize).crc;
-    header.crc = frame_crc(header, segment.life);
+    header.crc = frame_crc(header, segment.epoch);
     store(bytes.data() + first_end, header);
     fixture.files.put_file(kFirst, bytes);
     EXPECT_EQ(read_back(fixture.files).last_seq, 1);
@@ -220,12 +220,12 @@ TEST("a frame that is valid on its own but does not follow from the one before i
   JournalFixture fixture;
   fixture.write(2);
   fixture.journal->stop();
-  const uint32_t life = list_journal(fixture.files, kDatabase).segments[0].life;
+  const uint32_t epoch = list_journal(fixture.files, kDatabase).segments[0].epoch;
   std::string bytes = fixture.files.contents(kFirst);
   char* second = bytes.data() + kSegmentBlockSize + frame_size(body_of(1).size());
   auto header = load<FrameHeader>(second);
   header.chain ^= 1;
-  header.crc = frame_crc(header, life);
+  header.crc = frame_crc(header, epoch);
   store(second, header);
   fixture.files.put_file(kFirst, bytes);
   EXPECT_EQ(read_back(fixture.files).last_seq, 1);

@@ -129,51 +129,51 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'marks more than a checkpoint covers',
     file: 'native/core/store_checkpoint.cc',
-    find: '.journal_seq = checkpoint.covered',
-    replace: '.journal_seq = last_seq_',
+    find: 'mark_at(checkpoint.covered)',
+    replace: 'mark_at(last_seq_)',
     caughtBy: powerCut,
   },
   {
     name: 'marks more than a defragmentation covers',
     file: 'native/core/defrag.cc',
-    find: '.journal_seq = round.covered',
-    replace: '.journal_seq = store_->last_seq_',
+    find: 'mark_at(round.covered)',
+    replace: 'mark_at(store_->last_seq_)',
     caughtBy: powerCut,
   },
   {
     name: 'marks more than the copy of a defragmentation covers',
     file: 'native/core/defrag.cc',
-    find: '.journal_seq = covered_}',
-    replace: '.journal_seq = covered_ + 1}',
+    find: 'mark_at(covered_)',
+    replace: 'mark_at(covered_ + 1)',
     caughtBy: powerCut,
   },
   {
     name: 'marks one transaction more than a checkpoint covers',
     file: 'native/core/store_checkpoint.cc',
-    find: '.journal_seq = checkpoint.covered}',
-    replace: '.journal_seq = checkpoint.covered + 1}',
+    find: 'mark_at(checkpoint.covered)',
+    replace: 'mark_at(checkpoint.covered + 1)',
     caughtBy: powerCut,
   },
   {
     name: 'marks more than a recovery covers',
     file: 'native/core/replayer.cc',
-    find: '.journal_seq = last_seq}',
-    replace: '.journal_seq = last_seq + 1}',
+    find: 'mark_at(last_seq)',
+    replace: 'mark_at(last_seq + 1)',
     caughtBy: powerCut,
   },
   {
     name: 'marks more than a close covers',
     file: 'native/core/store.cc',
-    find: '.journal_seq = last_seq_}',
-    replace: '.journal_seq = last_seq_ + 1}',
+    find: 'mark_at(last_seq_)',
+    replace: 'mark_at(last_seq_ + 1)',
     caughtBy: powerCut,
   },
   {
     name: 'switches without the last round of catching up',
     file: 'native/core/defrag.cc',
-    find: '    tx.commit({.database_id = store_->database_id_, .journal_seq = round.covered});',
+    find: '    tx.commit(store_->history_.mark_at(round.covered));',
     replace: `    if (round.journal_until == 1)
-      tx.commit({.database_id = store_->database_id_, .journal_seq = round.covered});`,
+      tx.commit(store_->history_.mark_at(round.covered));`,
     caughtBy: powerCut,
   },
   {
@@ -584,5 +584,30 @@ export const plantedBugs: readonly PlantedBug[] = [
     find: 'return pins_.empty() ? 0 : pins_.rbegin()->first;',
     replace: 'return 0;',
     caughtBy: severalThatMeet,
+  },
+  {
+    name: 'removes segments of two epochs in one go',
+    file: 'native/core/journal_segments.cc',
+    find: `    if (segment->epoch != epoch) sync_directory();
+`,
+    replace: '',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'removes a journal of two epochs in one go when it recovers',
+    file: 'native/core/journal_reader.cc',
+    find: `    if (segment.epoch != epoch) files.sync_directory(directory_of(segment.path));
+`,
+    replace: '',
+    caughtBy: powerCut,
+  },
+  {
+    name: 'puts a journal on any file of the same database',
+    file: 'native/core/recovery.cc',
+    find: `  if (std::ranges::any_of(segments, is_of_epoch)) return true;
+`,
+    replace: `  if (true || std::ranges::any_of(segments, is_of_epoch)) return true;
+`,
+    caughtBy: { vitest: 'test/faults/diverged.test.ts' },
   },
 ]

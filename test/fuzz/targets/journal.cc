@@ -133,7 +133,7 @@ std::vector<Frame> frames_of(Bytes bytes, const SegmentHeader& header) {
   for (uint64_t at = 0; at + sizeof(FrameHeader) <= bytes.size(); at += 8) {
     const auto frame = load<FrameHeader>(bytes.data() + at);
     if (frame.magic != kFrameMagic) continue;
-    if (frame.crc != crc32c(bytes.substr(at + 8, sizeof(FrameHeader) - 8), header.life)) continue;
+    if (frame.crc != crc32c(bytes.substr(at + 8, sizeof(FrameHeader) - 8), header.epoch)) continue;
     if (frame.body_size > bytes.size() - at - sizeof(FrameHeader)) continue;
     const Bytes body = bytes.substr(at + sizeof(FrameHeader), frame.body_size);
     if (frame.body_crc == crc32c(body)) frames.push_back({frame, body, header.number});

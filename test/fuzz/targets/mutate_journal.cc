@@ -135,7 +135,7 @@ void fix_chain(char* segment, uint64_t size, uint64_t number, uint32_t& chain) {
     header.crc = segment_crc(header);
     store(segment + at, header);
   }
-  const uint32_t life = load<SegmentHeader>(segment).life;
+  const uint32_t epoch = load<SegmentHeader>(segment).epoch;
   for (uint64_t at = kSegmentBlockSize; at + sizeof(FrameHeader) <= size;) {
     auto header = load<FrameHeader>(segment + at);
     if (header.magic != kFrameMagic) return;
@@ -143,7 +143,7 @@ void fix_chain(char* segment, uint64_t size, uint64_t number, uint32_t& chain) {
     if (header.body_size <= size - at - sizeof header) {
       header.body_crc = crc32c(Bytes(segment + at + sizeof header, header.body_size));
     }
-    header.crc = frame_crc(header, life);
+    header.crc = frame_crc(header, epoch);
     store(segment + at, header);
     chain = header.crc;
     if (header.body_size > size - at - sizeof header) return;

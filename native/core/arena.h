@@ -2,8 +2,10 @@
 //
 // Chunks start at 4 KiB and double up to 1 MiB, so that a store with ten records costs one page and
 // a busy one few calls of the allocator. What is larger than a quarter of the next chunk gets an
-// allocation of its own, so that it cannot waste the rest of a chunk. Destructors of what is made
-// here never run. Not thread-safe.
+// allocation of its own, so that it cannot waste the rest of a chunk. Chunks of 1 MiB come from the
+// system itself and go back to it at once: an allocator keeps what lies between pieces that are in
+// use, and after a few memtables it keeps as much as a memtable. Destructors of what is made here
+// never run. Not thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -12,6 +14,8 @@
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+#include "core/file.h"
 
 namespace hotbolt {
 
@@ -41,19 +45,35 @@ class Arena {
   static constexpr size_t kChunkSizeMin = 4 << 10;
   static constexpr size_t kChunkSizeMax = 1 << 20;
 
+  struct GiveBack {
+    bool mapped = false;
+    void operator()(char* chunk) const noexcept {
+      if (mapped)
+        unmap_memory(chunk, kChunkSizeMax);
+      else
+        delete[] chunk;
+    }
+  };
+  using Chunk = std::unique_ptr<char[], GiveBack>;
+
+  static Chunk make_chunk(size_t size) {
+    if (size == kChunkSizeMax) return Chunk(map_memory(size), GiveBack{true});
+    return Chunk(new char[size], GiveBack{});
+  }
+
   char* allocate_elsewhere(size_t size) {
     const bool alone = size > next_chunk_size_ / 4;
     const size_t chunk_size = alone ? size : next_chunk_size_;
-    chunks_.push_back(std::make_unique_for_overwrite<char[]>(chunk_size));
+    chunks_.push_back(make_chunk(chunk_size));
     char* chunk = chunks_.back().get();
-    if (alone) return chunk;
     if (next_chunk_size_ < kChunkSizeMax) next_chunk_size_ *= 2;
+    if (alone) return chunk;
     next_ = chunk + size;
     left_ = chunk_size - size;
     return chunk;
   }
 
-  std::vector<std::unique_ptr<char[]>> chunks_;
+  std::vector<Chunk> chunks_;
   char* next_ = nullptr;
   size_t left_ = 0;
   size_t next_chunk_size_ = kChunkSizeMin;

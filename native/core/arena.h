@@ -2,10 +2,8 @@
 //
 // Chunks start at 4 KiB and double up to 1 MiB, so that a store with ten records costs one page and
 // a busy one few calls of the allocator. What is larger than a quarter of the next chunk gets an
-// allocation of its own, so that it cannot waste the rest of a chunk. Chunks of 1 MiB come from the
-// system itself and go back to it at once: an allocator keeps what lies between pieces that are in
-// use, and after a few memtables it keeps as much as a memtable. Destructors of what is made here
-// never run. Not thread-safe.
+// allocation of its own, so that it cannot waste the rest of a chunk. Destructors of what is made
+// here never run. Not thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/file.h"
+#include "core/memory.h"
 
 namespace hotbolt {
 
@@ -46,26 +44,17 @@ class Arena {
   static constexpr size_t kChunkSizeMax = 1 << 20;
 
   struct GiveBack {
-    bool mapped = false;
-    void operator()(char* chunk) const noexcept {
-      if (mapped)
-        unmap_memory(chunk, kChunkSizeMax);
-      else
-        delete[] chunk;
-    }
+    size_t size = 0;
+    void operator()(char* chunk) const noexcept { free_bytes(chunk, size); }
   };
   using Chunk = std::unique_ptr<char[], GiveBack>;
-
-  static Chunk make_chunk(size_t size) {
-    if (size == kChunkSizeMax) return Chunk(map_memory(size), GiveBack{true});
-    return Chunk(new char[size], GiveBack{});
-  }
 
   char* allocate_elsewhere(size_t size) {
     const bool alone = size > next_chunk_size_ / 4;
     const size_t chunk_size = alone ? size : next_chunk_size_;
-    chunks_.push_back(make_chunk(chunk_size));
-    char* chunk = chunks_.back().get();
+    Chunk fresh(allocate_bytes(chunk_size), GiveBack{chunk_size});
+    char* chunk = fresh.get();
+    chunks_.push_back(std::move(fresh));
     if (next_chunk_size_ < kChunkSizeMax) next_chunk_size_ *= 2;
     if (alone) return chunk;
     next_ = chunk + size;

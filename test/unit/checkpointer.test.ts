@@ -96,6 +96,29 @@ test(
 )
 
 test(
+  'there is room for half as much again as a checkpoint takes, and a memtable fills half of it',
+  withDatabase(
+    async ({ db }) => {
+      const { checkpointer } = storeOf(db)
+      const gate = new Gate()
+      void checkpointer.exclusive(() => gate.pass())
+      await gate.reached()
+      const heldAfter = (size: number): number => {
+        void db.bucket('b').put('k', Buffer.alloc(size))
+        return checkpointer.consider()
+      }
+      const held = [heldAfter(0.8 * checkpointBytes), heldAfter(0.6 * checkpointBytes)]
+      const { sealedMemtables } = db.stats()
+      held.push(heldAfter(0.2 * checkpointBytes))
+      gate.open()
+      expect(sealedMemtables).toBe(1)
+      expect(held.map((untilMs) => untilMs === Infinity)).toEqual([false, false, true])
+    },
+    { ...untimed, checkpointBytes },
+  ),
+)
+
+test(
   'close lets go of acknowledgements that wait for room',
   withDatabase(
     async ({ db }) => {

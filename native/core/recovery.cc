@@ -45,9 +45,7 @@ void require_bound(const std::vector<JournalSegment>& segments, const Meta& meta
             : "another program has written to the database since, or it belongs to another one";
     throw Error(ErrorCode::ERR_JOURNAL_STALE,
                 "the journal " + segment.path + " is refused: " + reason +
-                    ". See what it holds with: hotbolt recover " + database_path +
-                    " --list; and with --apply-stale "
-                    "put that on top of what the database holds now")
+                    recovery_advice(database_path))
         .with_path(segment.path);
   }
 }

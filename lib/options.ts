@@ -35,9 +35,8 @@ export interface OpenOptions {
    */
   readonly checkpoint?: CheckpointMode | undefined
   /**
-   * Bytes of recent writes, in memory or in the journal, that are merged into the page file at once;
-   * 32 MiB. The merge begins at three quarters of it, and at one and a half times as much
-   * acknowledgements wait for it.
+   * Bytes of recent writes, in memory or in the journal; 32 MiB. At three quarters of it they are
+   * merged into the page file, and at one and a half times as much acknowledgements wait for that.
    */
   readonly checkpointBytes?: number | undefined
   /** The longest that a write waits for its merge into the page file; 10 s. 0: no limit. */

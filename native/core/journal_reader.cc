@@ -249,7 +249,8 @@ void JournalScan::fail_at(const JournalSegment& broken) const {
     throw Error(ErrorCode::ERR_JOURNAL_STALE,
                 "the journal " + broken.path + " begins with transaction " +
                     std::to_string(broken.first_seq) + " but the database file ends with " +
-                    std::to_string(covered_) + recovery_advice(broken.path.substr(0, broken.path.rfind(kNameSuffix))))
+                    std::to_string(covered_) +
+                    recovery_advice(broken.path.substr(0, broken.path.rfind(kNameSuffix))))
         .with_path(broken.path);
   }
   throw Error(ErrorCode::ERR_JOURNAL_CORRUPT,

@@ -43,9 +43,8 @@ void require_bound(const std::vector<JournalSegment>& segments, const Meta& meta
         meta.mark
             ? "it belongs to another database"
             : "another program has written to the database since, or it belongs to another one";
-    throw Error(ErrorCode::ERR_JOURNAL_STALE,
-                "the journal " + segment.path + " is refused: " + reason +
-                    recovery_advice(database_path))
+    throw Error(ErrorCode::ERR_JOURNAL_STALE, "the journal " + segment.path + " is refused: " +
+                                                  reason + recovery_advice(database_path))
         .with_path(segment.path);
   }
 }

@@ -491,7 +491,7 @@ describe('arguments', () => {
   )
 
   test(
-    'an array whose memory was transferred away is refused wherever one is taken, and its name told',
+    'an array whose memory was transferred away is refused wherever one is taken',
     withDatabase(async ({ db }) => {
       const detached = new Uint8Array(16)
       structuredClone(detached.buffer, { transfer: [detached.buffer] })

@@ -35,8 +35,8 @@ export interface OpenOptions {
    */
   readonly checkpoint?: CheckpointMode | undefined
   /**
-   * Bytes of recent writes, in memory or in the journal, above which they are merged into the page
-   * file; 32 MiB. At twice as much acknowledgements wait for the merge.
+   * Bytes of recent writes, in memory or in the journal; 32 MiB. At three quarters of it they are
+   * merged into the page file, and at one and a half times as much acknowledgements wait for that.
    */
   readonly checkpointBytes?: number | undefined
   /** The longest that a write waits for its merge into the page file; 10 s. 0: no limit. */

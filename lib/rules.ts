@@ -89,8 +89,18 @@ export type Resolved<Options, Names extends keyof Options> = Omit<Options, Names
 
 /** Text that is not well-formed has no UTF-8: two different keys would become one. */
 function isBytes(value: unknown): value is Bytes {
+  if (typeof value === 'string') return value.isWellFormed()
   // Not instanceof, which a proxy and an heir without memory would pass.
-  return typeof value === 'string' ? value.isWellFormed() : types.isUint8Array(value)
+  return types.isUint8Array(value) && (value.length > 0 || isAttached(value.buffer))
+}
+
+/** Memory that was transferred away looks empty. */
+function isAttached(memory: ArrayBufferLike): boolean {
+  try {
+    return new Uint8Array(memory).length >= 0
+  } catch {
+    return false
+  }
 }
 
 export function checked<Options extends object>(

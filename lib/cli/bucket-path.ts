@@ -1,9 +1,9 @@
 // Which bucket a command line means, and how keys are spelled there: `a/b/c` as an argument, or
 // --bucket once for each name when names contain slashes.
 
-import type { Bytes } from '../index.ts'
+import { HotboltError, type Bytes } from '../index.ts'
 import { UsageError, type OptionSpecs, type OptionValues } from './command.ts'
-import { parseKey } from './format.ts'
+import { formatKey, parseKey } from './format.ts'
 
 export const bucketOptions: OptionSpecs = {
   bucket: { type: 'string', multiple: true },
@@ -50,6 +50,18 @@ export function findBucket<Child extends Parent<Child>>(
   const [top, ...nested] = path
   if (top === undefined) throw new UsageError('Expected the name of a bucket')
   return nested.reduce((bucket, name) => bucket.bucket(name), parent.bucket(top))
+}
+
+/** The same, unless there is none. */
+export function existingBucket<Child extends Parent<Child> & { readonly exists: boolean }>(
+  parent: Parent<Child>,
+  path: readonly Buffer[],
+  hex: boolean,
+): Child {
+  const bucket = findBucket(parent, path)
+  if (bucket.exists) return bucket
+  const name = path.map((each) => formatKey(each, hex)).join('/')
+  throw new HotboltError('ERR_BUCKET_NOT_FOUND', `The bucket ${name} does not exist`)
 }
 
 /** The arguments that are left, exactly as many as `names`. */

@@ -195,7 +195,7 @@ export class BucketView<Key = Buffer, Value = Buffer> {
     return bucketNames(this.source, this.handle, everything, this.codecs.key.view)
   }
 
-  /** A bucket inside this one. */
+  /** A bucket inside this one; ERR_INVALID_ARGUMENT if it would be the 255th on its path. */
   bucket<const Options extends BucketOptions = Record<never, never>>(
     name: Bytes,
     options?: Options,

@@ -1,14 +1,15 @@
 // When memtables are merged into the page file.
 //
-// A memtable that has grown beyond `checkpointBytes`, in memory or in the journal, or that waits
-// for too long, is sealed, and a checkpoint of all sealed ones begins unless one runs. While a
-// defragmentation holds checkpoints, sealed memtables are kept for it until they exceed half of
-// `maxRetainedBytes`. Checkpoints, and the steps of a defragmentation that must not meet one, take
-// turns.
+// A memtable that has grown beyond three quarters of `checkpointBytes`, in memory or in the
+// journal, or that waits for too long, is sealed, and a checkpoint of all sealed ones begins unless
+// one runs. While a defragmentation holds checkpoints, sealed memtables are kept for it until they
+// exceed half of `maxRetainedBytes`. Checkpoints, and the steps of a defragmentation that must not
+// meet one, take turns.
 //
-// What waits has a bound, its room: twice `checkpointBytes`, or `maxRetainedBytes` while
-// checkpoints are held. Near it acknowledgements are held back (back-pressure.ts), unless a
-// checkpoint has failed: then waiting would not help.
+// What waits has a bound, its room: one and a half times `checkpointBytes`, so that one memtable is
+// merged while the next fills, or `maxRetainedBytes` while checkpoints are held. Near it
+// acknowledgements are held back (back-pressure.ts), unless a checkpoint has failed: then waiting
+// would not help.
 
 import { native, type StoreHandle } from '../native.ts'
 import { toHotboltError } from '../errors.ts'
@@ -189,13 +190,13 @@ export class Checkpointer {
   }
 
   get #roomBytes(): number {
-    return this.#held ? this.#limits.maxRetainedBytes : 2 * this.#limits.checkpointBytes
+    return this.#held ? this.#limits.maxRetainedBytes : 1.5 * this.#limits.checkpointBytes
   }
 
   get #sealBytes(): number {
     return this.#held
       ? Math.min(this.#limits.checkpointBytes, this.#roomBytes / 4)
-      : this.#limits.checkpointBytes
+      : this.#roomBytes / 2
   }
 
   #sealNow(): void {

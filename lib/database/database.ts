@@ -117,7 +117,8 @@ export class Database {
 
   /**
    * A handle; the bucket is created by its first write. Instead of a name it takes a handle, of a
-   * snapshot or transaction of this database: with its path and its codecs.
+   * snapshot or transaction of this database: with its path and its codecs. At most 254 buckets may
+   * lie inside each other: ERR_INVALID_ARGUMENT.
    */
   bucket<
     const Options extends BucketOptions = Record<never, never>,

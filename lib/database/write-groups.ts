@@ -17,6 +17,9 @@ const ignore = (): void => {}
 /** Shorter waits are left to add up: a timer would take longer. */
 const timerMs = 1
 
+/** So many are acknowledged in a turn: each may have a callback that waits for it. */
+const groupsPerTurn = 1000
+
 class WriteGroup {
   readonly begunMs: number = performance.now()
   readonly promise: Promise<void>
@@ -53,6 +56,8 @@ export class WriteGroups implements StoreEvents {
   #longestWaitMs = 0
   /** Keeps the process alive: somebody may be waiting for what it holds back. */
   #timer: NodeJS.Timeout | undefined
+  /** The next turn goes on with acknowledgements. */
+  #goesOn = false
 
   /**
    * `afterSubmit` is called after each group has been handed to the journal, and tells until when
@@ -98,7 +103,7 @@ export class WriteGroups implements StoreEvents {
   readonly onDurable = (seq: number, syncedSeq: number): void => {
     this.#durableSeq = seq
     this.#syncedSeq = syncedSeq
-    this.#settleAll()
+    if (!this.#goesOn) this.#settleAll()
   }
 
   /** Acknowledgements that wait for room need not wait any longer. */
@@ -176,11 +181,24 @@ export class WriteGroups implements StoreEvents {
         this.#settleLater(group.heldUntilMs - nowMs)
         break
       }
+      if (settled === groupsPerTurn) {
+        this.#settleNextTurn()
+        break
+      }
       this.#longestWaitMs = Math.max(this.#longestWaitMs, nowMs - group.begunMs)
       group.resolve()
       settled++
     }
     groups.splice(0, settled)
+  }
+
+  #settleNextTurn(): void {
+    if (this.#goesOn) return
+    this.#goesOn = true
+    setImmediate(() => {
+      this.#goesOn = false
+      this.#settleAll()
+    })
   }
 
   #settleLater(waitMs: number): void {

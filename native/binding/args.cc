@@ -98,7 +98,7 @@ void require_attached(napi_env env, napi_value memory, const char* name) {
   if (!detached) return;
   throw Error(ErrorCode::ERR_INVALID_ARGUMENT,
               std::string("Expected `") + name +
-                  "` to be a string or a Uint8Array, got one whose memory was transferred away");
+                  "` to be bytes, got a view whose memory was transferred away");
 }
 
 }  // namespace
@@ -151,10 +151,12 @@ Value BytesArgument::value() {
 WritableBytes::WritableBytes(napi_env env, napi_value value, const char* name) {
   napi_typedarray_type type;
   void* bytes = nullptr;
-  if (napi_get_typedarray_info(env, value, &type, &size, &bytes, nullptr, nullptr) != napi_ok ||
+  napi_value memory = nullptr;
+  if (napi_get_typedarray_info(env, value, &type, &size, &bytes, &memory, nullptr) != napi_ok ||
       type != napi_uint8_array) {
     throw_wrong(env, value, name, "a Uint8Array");
   }
+  if (size == 0) require_attached(env, memory, name);
   data = static_cast<char*>(bytes);
 }
 

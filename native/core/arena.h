@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/memory.h"
+
 namespace hotbolt {
 
 class Arena {
@@ -41,19 +43,26 @@ class Arena {
   static constexpr size_t kChunkSizeMin = 4 << 10;
   static constexpr size_t kChunkSizeMax = 1 << 20;
 
+  struct GiveBack {
+    size_t size = 0;
+    void operator()(char* chunk) const noexcept { free_bytes(chunk, size); }
+  };
+  using Chunk = std::unique_ptr<char[], GiveBack>;
+
   char* allocate_elsewhere(size_t size) {
     const bool alone = size > next_chunk_size_ / 4;
     const size_t chunk_size = alone ? size : next_chunk_size_;
-    chunks_.push_back(std::make_unique_for_overwrite<char[]>(chunk_size));
-    char* chunk = chunks_.back().get();
-    if (alone) return chunk;
+    Chunk fresh(allocate_bytes(chunk_size), GiveBack{chunk_size});
+    char* chunk = fresh.get();
+    chunks_.push_back(std::move(fresh));
     if (next_chunk_size_ < kChunkSizeMax) next_chunk_size_ *= 2;
+    if (alone) return chunk;
     next_ = chunk + size;
     left_ = chunk_size - size;
     return chunk;
   }
 
-  std::vector<std::unique_ptr<char[]>> chunks_;
+  std::vector<Chunk> chunks_;
   char* next_ = nullptr;
   size_t left_ = 0;
   size_t next_chunk_size_ = kChunkSizeMin;

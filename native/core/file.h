@@ -1,5 +1,5 @@
-// The seam between the engine and the operating system: every storage call, the clock and the
-// source of randomness.
+// The seam between the engine and the operating system: every storage call, the clock, the source
+// of randomness, and memory by the page.
 //
 // platform/ implements it for POSIX; tests wrap or replace it to inject faults at any call.
 // Failures are thrown as Error with errno, syscall and path: ENOSPC, EDQUOT and EFBIG become
@@ -123,6 +123,10 @@ class FileSystem {
 // The calling thread gives way to others from now on; where the system cannot say so, nothing
 // happens.
 void lower_thread_priority() noexcept;
+
+// Whole pages of memory, zeros. Throws bad_alloc.
+char* map_memory(size_t size);
+void unmap_memory(char* memory, size_t size) noexcept;
 
 // The operating system's own, for the life of the process.
 FileSystem& system_files();

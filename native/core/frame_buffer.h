@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/journal_reader.h"
+#include "core/memory.h"
 #include "core/op.h"
 
 namespace hotbolt {
@@ -50,7 +51,7 @@ class FrameBuffer {
   }
 
  private:
-  std::string bytes_;
+  LargeString bytes_;
   std::vector<SharedValue> values_;
   uint64_t value_bytes_ = 0;
 };

@@ -252,7 +252,8 @@ void JournalScan::fail_at(const JournalSegment& broken) const {
     throw Error(ErrorCode::ERR_JOURNAL_STALE,
                 "the journal " + broken.path + " begins with transaction " +
                     std::to_string(broken.first_seq) + " but the database file ends with " +
-                    std::to_string(covered_))
+                    std::to_string(covered_) +
+                    recovery_advice(broken.path.substr(0, broken.path.rfind(kNameSuffix))))
         .with_path(broken.path);
   }
   throw Error(ErrorCode::ERR_JOURNAL_CORRUPT,
@@ -284,6 +285,11 @@ uint32_t frame_crc(const FrameHeader& header, uint32_t epoch) noexcept {
   constexpr size_t kFrom = offsetof(FrameHeader, seq);
   const Bytes all(reinterpret_cast<const char*>(&header), sizeof header);
   return crc32c(all.substr(kFrom), epoch);
+}
+
+std::string recovery_advice(const std::string& database_path) {
+  return ". See what it holds with: hotbolt recover " + database_path +
+         " --list; and with --apply-stale put that on top of what the database holds now";
 }
 
 std::string segment_path(const std::string& database_path, uint64_t number) {

@@ -113,6 +113,9 @@ constexpr uint64_t frame_size(uint64_t body_size) {
 uint32_t segment_crc(const SegmentHeader& header) noexcept;
 uint32_t frame_crc(const FrameHeader& header, uint32_t epoch) noexcept;
 
+// What to do with a journal that is refused, as the end of a sentence.
+std::string recovery_advice(const std::string& database_path);
+
 // "<database path>-journal-00000012" for 12.
 std::string segment_path(const std::string& database_path, uint64_t number);
 

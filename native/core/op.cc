@@ -16,7 +16,7 @@ constexpr size_t kBodyCapacityKept = 1 << 20;
 constexpr size_t kVarintSizeMax = 10;
 constexpr size_t kOpOverheadMax = 2 + 2 * kVarintSizeMax;  // kind, depth, two lengths
 
-void append_varint(std::string& to, uint64_t value) {
+void append_varint(LargeString& to, uint64_t value) {
   for (; value >= 0x80; value >>= 7) to += static_cast<char>(value | 0x80);
   to += static_cast<char>(value);
 }

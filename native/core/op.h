@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/memory.h"
 #include "core/value.h"
 
 namespace hotbolt {
@@ -88,7 +89,7 @@ class OpWriter {
   void start(OpKind kind, const BucketPath& path, size_t bytes);
   void make_room(const BucketPath& path, size_t bytes);
   void append_bytes(Bytes bytes);
-  std::string text_;
+  LargeString text_;
   std::vector<SharedValue> values_;
   bool grows_ = false;
   // Where the newest spelled-out path stands in text_, so that the next op can be compared with its

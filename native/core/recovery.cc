@@ -45,14 +45,11 @@ void require_bound(FileSystem& files, const std::vector<JournalSegment>& segment
                    const std::string& database_path) {
   if (is_bound(files, segments, meta)) return;
   const std::string& path = segments.front().path;
-  throw Error(
-      ErrorCode::ERR_JOURNAL_STALE,
-      "the journal " + path +
-          " is refused: somebody has written to the database since, or to a copy that is in "
-          "its place now, or it belongs to another database. See what it holds with: hotbolt "
-          "recover " +
-          database_path +
-          " --list; and with --apply-stale put that on top of what the database holds now")
+  throw Error(ErrorCode::ERR_JOURNAL_STALE,
+              "the journal " + path +
+                  " is refused: somebody has written to the database since, or to a copy that is "
+                  "in its place now, or it belongs to another database" +
+                  recovery_advice(database_path))
       .with_path(path);
 }
 

@@ -25,6 +25,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -429,6 +430,15 @@ void lower_thread_priority() noexcept {
   ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kNice);
 #endif
 }
+
+char* map_memory(size_t size) {
+  void* const memory =
+      ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  return static_cast<char*>(memory);
+}
+
+void unmap_memory(char* memory, size_t size) noexcept { ::munmap(memory, size); }
 
 FileSystem& system_files() {
   // Never destroyed: threads of the addon may outlive the statics.

@@ -80,6 +80,18 @@ test('what is put can be got, listed and deleted, in nested buckets too', () =>
     expect(await hotbolt('get', path, 'a/b', 'key')).toMatchObject({ code: 1, out: '' })
   }))
 
+test('a bucket that does not exist is an error, for every command that reads one', () =>
+  inDirectory(async (directory) => {
+    const path = join(directory, 'data.db')
+    await (await open(path)).close()
+    const errors = expect.stringMatching(/bucket a\/b does not exist \(ERR_BUCKET_NOT_FOUND\)/)
+    for (const command of [['buckets'], ['buckets', '--recursive'], ['keys'], ['get', 'key']]) {
+      const [name = '', ...rest] = command
+      const run = await hotbolt(name, path, 'a/b', ...rest)
+      expect(run, command.join(' ')).toMatchObject({ code: 1, out: '', errors })
+    }
+  }))
+
 test('put makes a database of an empty file when it may make one', () =>
   inDirectory(async (directory) => {
     const path = join(directory, 'data.db')

@@ -8,8 +8,8 @@ import { lstat, readlink, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { HotboltError, open, type BucketOptions, type ErrorCode } from '../../lib/index.ts'
-import type { NameOptions, OpenOptions } from '../../lib/index.ts'
+import { HotboltError, open, type Bucket, type BucketOptions } from '../../lib/index.ts'
+import type { ErrorCode, NameOptions, OpenOptions, TransactionBucket } from '../../lib/index.ts'
 import { changeMetas, flipByte, metaOffset, patchFile, readMetas } from '../support/page-file.ts'
 import { copyAsCrashed } from '../support/crashed.ts'
 import { errorOf, expectOpenRefusal, expectRefusal } from '../support/refusal.ts'
@@ -491,13 +491,67 @@ describe('arguments', () => {
   )
 
   test(
-    'a detached array is refused, never read',
+    'an array whose memory was transferred away is refused wherever one is taken',
     withDatabase(async ({ db }) => {
       const detached = new Uint8Array(16)
       structuredClone(detached.buffer, { transfer: [detached.buffer] })
-      await expectRefusal('ERR_INVALID_ARGUMENT', () => db.bucket('b').put(detached, 'v'))
-      await expectRefusal('ERR_INVALID_ARGUMENT', () => db.bucket('b').put('k', detached))
-      expect(db.buckets()).toEqual([])
+      const bucket = db.bucket('b')
+      await bucket.put('k', 'v')
+      const inTransaction = (run: (inside: TransactionBucket) => unknown) => () =>
+        db.update((tx) => void run(tx.bucket('b')))
+      const calls: Record<string, (() => unknown)[]> = {
+        key: [
+          () => bucket.put(detached, 'v'),
+          () => bucket.get(detached),
+          () => bucket.has(detached),
+          () => bucket.delete(detached),
+          () => bucket.getInto(detached, new Uint8Array(1)),
+          inTransaction((inside) => inside.put(detached, 'v')),
+          inTransaction((inside) => inside.get(detached)),
+          inTransaction((inside) => inside.delete(detached)),
+        ],
+        value: [
+          () => bucket.put('k', detached),
+          inTransaction((inside) => inside.put('k', detached)),
+        ],
+        name: [
+          () => db.bucket(detached),
+          () => bucket.bucket(detached),
+          () => db.createBucket(detached),
+          () => db.deleteBucket(detached),
+          inTransaction((inside) => inside.bucket(detached)),
+        ],
+        target: [() => bucket.getInto('k', detached)],
+      }
+      for (const bound of ['gt', 'gte', 'lt', 'lte', 'prefix']) {
+        calls[bound] = [
+          () => [...bucket.range({ [bound]: detached })],
+          () => bucket.count({ [bound]: detached }),
+          () => bucket.countAsync({ [bound]: detached }),
+          inTransaction((inside) => [...inside.keys({ [bound]: detached })]),
+        ]
+      }
+      for (const [name, refused] of Object.entries(calls)) {
+        for (const call of refused) {
+          const error = await expectRefusal('ERR_INVALID_ARGUMENT', call)
+          expect(error.message, String(call)).toContain(`\`${name}\``)
+        }
+      }
+      expect(bucket.get('k')).toEqual(Buffer.from('v'))
+      expect(db.buckets()).toEqual([Buffer.from('b')])
+    }),
+  )
+
+  test(
+    'a path of more than 254 buckets is refused when the handle is made',
+    withDatabase(async ({ db }) => {
+      let bucket: Bucket = db.bucket('b')
+      for (let depth = 1; depth < 254; depth++) bucket = bucket.bucket('b')
+      await bucket.put('k', 'v')
+      expect(bucket.get('k')).toEqual(Buffer.from('v'))
+      await expectRefusal('ERR_INVALID_ARGUMENT', () => bucket.bucket('b'))
+      await db.checkpoint()
+      expect(bucket.get('k')).toEqual(Buffer.from('v'))
     }),
   )
 

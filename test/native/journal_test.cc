@@ -133,6 +133,12 @@ TEST("damage in one segment is proven by the next one, and a header has a second
   EXPECT_EQ(read_back(fixture.files, segments[2].first_seq - 1).last_seq, 200);
   fixture.files.remove(segments[0].path);
   EXPECT_THROWS_CODE(ErrorCode::ERR_JOURNAL_STALE, read_back(fixture.files));
+  try {
+    read_back(fixture.files);
+  } catch (const Error& error) {
+    const std::string path = segments[2].path.substr(0, segments[2].path.rfind("-journal-"));
+    EXPECT_TRUE(std::string(error.what()).find("hotbolt recover " + path) != std::string::npos);
+  }
   EXPECT_EQ(read_back(fixture.files, segments[2].first_seq - 1).last_seq, 200);
   EXPECT_EQ(read_back(fixture.files, 1000).last_seq, 1000);
 }

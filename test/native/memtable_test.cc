@@ -2,6 +2,7 @@
 #include "core/memtable.h"
 
 #include <algorithm>
+#include <fstream>
 #include <map>
 #include <random>
 
@@ -312,6 +313,34 @@ TEST("snapshots of every version read a key and a sequence of many versions") {
     EXPECT_EQ(*table.sequence(seq), seq);
   }
 }
+
+#if defined(__linux__)
+uint64_t resident_bytes() {
+  constexpr uint64_t kPageSize = 4096;
+  uint64_t total = 0;
+  uint64_t resident = 0;
+  std::ifstream("/proc/self/statm") >> total >> resident;
+  return resident * kPageSize;
+}
+
+// The allocator learns from what is freed to keep pieces of that size, and it gives back only what
+// nothing lies above.
+TEST("the memory of a memtable goes back to the system with it, whatever was allocated since") {
+  constexpr uint64_t kBytes = 16 << 20;
+  const std::string value(1000, 'v');
+  std::vector<std::string> later;
+  for (int round = 0; round < 3; round++) {
+    auto memtable = std::make_unique<Memtable>();
+    for (Seq seq = 1; memtable->bytes() < kBytes; seq++) {
+      memtable->put(memtable->root(), std::to_string(seq), value, seq, seq);
+    }
+    later.emplace_back(100'000, 'l');
+    const uint64_t before = resident_bytes();
+    memtable.reset();
+    EXPECT_TRUE(before - resident_bytes() > kBytes * 9 / 10);
+  }
+}
+#endif
 
 TEST("a sealed memtable takes no writes") {
   Memtable memtable;

@@ -44,7 +44,7 @@ test(
       while (checkpoints.count(db) < 20) await db.bucket('b').put('k', 'v'.repeat(1000))
       const { memtableBytes, sealedBytes, journalBytes, lastSeq } = db.stats()
       expect(memtableBytes + sealedBytes).toBeLessThan(checkpointBytes)
-      expect(lastSeq).toBeGreaterThan(20 * (checkpointBytes / 1100))
+      expect(lastSeq).toBeGreaterThan(20 * ((0.75 * checkpointBytes) / 1100))
       expect(journalBytes).toBeLessThan(32 << 20)
     },
     { ...untimed, checkpointBytes },
@@ -90,6 +90,29 @@ test(
       gate.open()
       await flushed // behind it
       expect(state()).toBe('acknowledged')
+    },
+    { ...untimed, checkpointBytes },
+  ),
+)
+
+test(
+  'there is room for half as much again as a checkpoint takes, and a memtable fills half of it',
+  withDatabase(
+    async ({ db }) => {
+      const { checkpointer } = storeOf(db)
+      const gate = new Gate()
+      void checkpointer.exclusive(() => gate.pass())
+      await gate.reached()
+      const heldAfter = (size: number): number => {
+        void db.bucket('b').put('k', Buffer.alloc(size))
+        return checkpointer.consider()
+      }
+      const held = [heldAfter(0.8 * checkpointBytes), heldAfter(0.6 * checkpointBytes)]
+      const { sealedMemtables } = db.stats()
+      held.push(heldAfter(0.2 * checkpointBytes))
+      gate.open()
+      expect(sealedMemtables).toBe(1)
+      expect(held.map((untilMs) => untilMs === Infinity)).toEqual([false, false, true])
     },
     { ...untimed, checkpointBytes },
   ),

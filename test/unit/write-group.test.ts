@@ -4,7 +4,8 @@ import { copyFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { open, type Database, type SyncMode } from '../../lib/index.ts'
-import { inDirectory, withDatabase } from '../support/with-database.ts'
+import { turns } from '../support/gate.ts'
+import { inDirectory, untimed, withDatabase } from '../support/with-database.ts'
 
 /** What a crash at this moment would leave: the file and its journal, copied away and opened. */
 async function keysAfterCrash(db: Database): Promise<string[]> {
@@ -125,4 +126,26 @@ test(
     },
     { checkpoint: 'flush' },
   ),
+)
+
+test(
+  'ten thousand groups that become durable at once are not acknowledged in one turn',
+  withDatabase(async ({ db }) => {
+    const groups = 10_000
+    let acknowledged = 0
+    for (let n = 0; n < groups; n++) {
+      void db
+        .bucket('b')
+        .put('k', 'v')
+        .then(() => acknowledged++)
+      await Promise.resolve() // ends the group, and not the turn
+    }
+    let most = 0
+    while (acknowledged < groups) {
+      const before = acknowledged
+      await turns(1)
+      most = Math.max(most, acknowledged - before)
+    }
+    expect(most).toBeLessThan(groups / 2)
+  }, untimed),
 )

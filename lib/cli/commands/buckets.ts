@@ -1,7 +1,7 @@
 // hotbolt buckets: the names of the buckets, at the top or inside one.
 
 import { open, type BucketView } from '../../index.ts'
-import { bucketArguments, bucketOptionHelp, bucketOptions, findBucket } from '../bucket-path.ts'
+import { bucketArguments, bucketOptionHelp, bucketOptions, existingBucket } from '../bucket-path.ts'
 import { requireRest } from '../bucket-path.ts'
 import { exitCodes, type Command } from '../command.ts'
 import { formatKey } from '../format.ts'
@@ -19,7 +19,7 @@ export const buckets: Command = {
     requireRest(rest, [])
     await using database = await open(file, { readOnly: true })
     using snapshot = database.snapshot()
-    const parent = path.length === 0 ? snapshot : findBucket(snapshot, path)
+    const parent = path.length === 0 ? snapshot : existingBucket(snapshot, path, hex)
     const format = (name: Buffer): string => formatKey(name, hex)
     const names = listBuckets(parent, values['recursive'] === true, format)
     await output.write(output.json ? toJson(names) : names.map((name) => `${name}\n`).join(''))

@@ -1,7 +1,7 @@
 // hotbolt get: one value, as it is.
 
 import { open } from '../../index.ts'
-import { bucketArguments, bucketOptionHelp, bucketOptions, findBucket } from '../bucket-path.ts'
+import { bucketArguments, bucketOptionHelp, bucketOptions, existingBucket } from '../bucket-path.ts'
 import { requireRest } from '../bucket-path.ts'
 import { exitCodes, type Command } from '../command.ts'
 import { formatKey, parseKey } from '../format.ts'
@@ -19,7 +19,7 @@ export const get: Command = {
     requireRest(rest, ['key'])
     const key = parseKey(rest[0] ?? '', hex)
     await using database = await open(file, { readOnly: true })
-    const value = findBucket(database, path).get(key)
+    const value = existingBucket(database, path, hex).get(key)
     if (value === undefined) throw new Error(`The key ${formatKey(key, hex)} does not exist`)
     if (output.json) await output.write(toJson({ value: formatKey(value, hex) }))
     else if (hex || process.stdout.isTTY) await output.write(`${formatKey(value, hex)}\n`)

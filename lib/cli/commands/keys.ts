@@ -1,7 +1,7 @@
 // hotbolt keys: the keys of a bucket, in order.
 
 import { open } from '../../index.ts'
-import { bucketArguments, bucketOptionHelp, bucketOptions, findBucket } from '../bucket-path.ts'
+import { bucketArguments, bucketOptionHelp, bucketOptions, existingBucket } from '../bucket-path.ts'
 import { requireRest } from '../bucket-path.ts'
 import { exitCodes, numberOption, type Command } from '../command.ts'
 import { formatKey, parseKey } from '../format.ts'
@@ -36,8 +36,7 @@ export const keys: Command = {
       reverse: values['reverse'] === true,
     }
     await using database = await open(file, { readOnly: true })
-    const bucket = findBucket(database, path)
-    if (!bucket.exists) throw new Error('The bucket does not exist')
+    const bucket = existingBucket(database, path, hex)
     const withValues = values['values'] === true
     for await (const [key, value] of bucket.range(options)) {
       const shown = [key, ...(withValues ? [value] : [])].map((bytes) => formatKey(bytes, hex))

@@ -9,6 +9,9 @@
 // What waits has a bound, its room: twice `checkpointBytes`, or `maxRetainedBytes` while
 // checkpoints are held. Near it acknowledgements are held back (back-pressure.ts), unless a
 // checkpoint has failed: then waiting would not help.
+//
+// Where the disk is nearly full a checkpoint begins early, and acknowledgements wait for it: what it
+// gives back is what the next writes need.
 
 import { native, type StoreHandle } from '../native.ts'
 import { toHotboltError } from '../errors.ts'
@@ -35,13 +38,15 @@ export class Checkpointer {
   readonly #onRoom: () => void
   readonly #clock: CheckpointClock
   readonly #pressure = new BackPressure()
-  readonly #backlog = new Float64Array(3)
+  readonly #backlog = new Float64Array(4)
   #turn: Promise<void> = Promise.resolve()
   #scheduled = false
   #held = false
   #writtenBytes = 0
   #hurries = false
   #failing = false
+  /** A checkpoint is to make room on the disk. */
+  #relieving = false
   #ending = false
   #retry: NodeJS.Timeout | undefined
 
@@ -65,11 +70,22 @@ export class Checkpointer {
       const nowMs = performance.now()
       if (this.#active > this.#sealBytes) this.#sealNow()
       else this.#clock.wrote(nowMs)
+      if (this.#backlog[3] !== 0) this.relieve()
       return this.#holdUntilMs(nowMs)
     } catch (error) {
       this.#publishFailure(error)
       return 0
     }
+  }
+
+  /**
+   * To be called when the disk is nearly full: a checkpoint gives back what it can. One that has
+   * failed is tried again later. Never throws.
+   */
+  readonly relieve = (): void => {
+    if (this.#relieving || this.#failing) return
+    this.#sealOld()
+    this.#relieving = this.#scheduled
   }
 
   /** To be called when memtables may have been sealed for other reasons. Never throws. */
@@ -184,6 +200,7 @@ export class Checkpointer {
     this.#writtenBytes += bytes
     const backlogBytes = this.#active + this.#sealed
     if (this.#failing || this.#ending) return 0
+    if (this.#relieving) return Infinity
     if (!this.#hurries && this.#pressure.isFelt(backlogBytes, this.#roomBytes)) this.#hurry(true)
     return this.#pressure.holdUntilMs(bytes, backlogBytes, this.#roomBytes, nowMs)
   }
@@ -195,10 +212,12 @@ export class Checkpointer {
 
   /** After a checkpoint. */
   #relax(): void {
+    const relieved = this.#relieving
+    this.#relieving = false
     native.backlog(this.#store, this.#backlog)
     const backlogBytes = this.#active + this.#sealed
     if (this.#hurries && !this.#pressure.isFelt(backlogBytes, this.#roomBytes)) this.#hurry(false)
-    if (backlogBytes < this.#roomBytes || this.#failing) this.#onRoom()
+    if (backlogBytes < this.#roomBytes || this.#failing || relieved) this.#onRoom()
   }
 
   #schedule(): void {
@@ -212,7 +231,7 @@ export class Checkpointer {
   #retryLater(): void {
     clearTimeout(this.#retry)
     if (this.#ending || native.stats(this.#store).poisoned) return
-    this.#retry = setTimeout(() => this.#schedule(), retryMs).unref()
+    this.#retry = setTimeout(this.#sealOld, retryMs).unref()
   }
 
   #isDue(): boolean {

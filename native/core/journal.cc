@@ -172,6 +172,10 @@ void Journal::sync_directory() { segments_->sync_directory(); }
 
 uint64_t Journal::disk_bytes() const noexcept { return segments_->disk_bytes(); }
 
+uint64_t Journal::page_file_share() const noexcept { return segments_->page_file_share(); }
+
+void Journal::reserve_for_copies(uint64_t bytes) noexcept { segments_->reserve_for_copies(bytes); }
+
 std::vector<std::string> Journal::segment_paths() const { return segments_->paths(); }
 
 void Journal::stop() {

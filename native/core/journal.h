@@ -139,6 +139,10 @@ class Journal {
   // file until recycle(). After stop() also what the current segment has left.
   void give_back();
   uint64_t disk_bytes() const noexcept;  // of all segments
+  // Space on the disk that the page file may need for what the segments hold.
+  uint64_t page_file_share() const noexcept;
+  // And what it will need besides: for pages that a checkpoint copies.
+  void reserve_for_copies(uint64_t bytes) noexcept;
   // Syncs the directory, which is the database's too. Throws for good once that has failed for
   // anybody.
   void sync_directory();

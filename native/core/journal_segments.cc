@@ -21,6 +21,7 @@ constexpr uint64_t kGrowth = 4;              // of segment sizes
 constexpr uint64_t kUrgentSizeMax = 4 << 20;
 constexpr size_t kPreparedMax = 2;
 constexpr uint64_t kBlockSize = 4096;
+constexpr uint64_t kPageBytesPerByte = 3;  // of a segment: what the page file may take for it
 
 // Segments are whole blocks, so that a recycled one is recognised as being of the size that is
 // wanted.
@@ -152,8 +153,7 @@ void JournalSegments::extend(Segment& segment, uint64_t size) {
 // page for itself. A file system that says "0" may not know: whether there is space is then found
 // out by taking it.
 void JournalSegments::require_room_for_page_file(uint64_t size) const {
-  const uint64_t content = size + disk_bytes();
-  const uint64_t needed = size + 3 * content + given_back();
+  const uint64_t needed = size + kPageBytesPerByte * size + page_file_share() + copies_bytes_;
   const uint64_t available = files_.free_space_bytes(directory_of(path_));
   if (available == 0 || available >= needed) return;
   throw Error(ErrorCode::ERR_NO_SPACE,
@@ -391,9 +391,10 @@ void JournalSegments::cut_current() {
   current_->size = current_->used;
 }
 
-uint64_t JournalSegments::given_back() const {
+uint64_t JournalSegments::page_file_share() const {
+  const uint64_t content = disk_bytes();
   std::lock_guard lock(mutex_);
-  return given_back_;
+  return kPageBytesPerByte * content + given_back_;
 }
 
 uint64_t JournalSegments::disk_bytes() const {

@@ -230,20 +230,6 @@ void Store::require_writable() {
   }
 }
 
-// Memory stays bounded when the page file cannot take what the journal still can. Removals may have
-// a little more, since they are how a program makes room.
-void Store::require_accepting(Growth growth) {
-  require_writable();
-  uint64_t limit = options_.retained_bytes_max;
-  if (growth == Growth::kShrinks) limit += options_.checkpoint_bytes;
-  if (!checkpoint_failed_ || backlog_bytes_ <= limit) return;
-  throw Error(
-      ErrorCode::ERR_NO_SPACE,
-      "the page file cannot grow, and more than maxRetainedBytes wait for it: free some space, "
-      "then try again")
-      .with_path(path_);
-}
-
 // The journal has the transaction already: a memtable that broke on the way must not be written or
 // merged.
 template <typename Change>
@@ -279,7 +265,10 @@ BucketTable& Store::table_for(BucketRef& ref, Seq seq) {
 
 // What throws here leaves no trace.
 Seq Store::commit_body(const OpWriter& ops) {
-  const Seq seq = journal_->append(ops.body(), ops.grows() ? Growth::kGrows : Growth::kShrinks);
+  Seq seq;
+  or_refuse([&] {
+    seq = journal_->append(ops.body(), ops.grows() ? Growth::kGrows : Growth::kShrinks);
+  });
   HOTBOLT_ASSERT(seq == last_seq_ + 1);
   last_seq_ = seq;
   const uint64_t bytes = frame_size(ops.body().size());
@@ -369,7 +358,7 @@ Seq Store::set_sequence(BucketRef& ref, uint64_t value) {
 }
 
 Seq Store::commit(const OpWriter& ops) {
-  require_accepting(ops.grows() ? Growth::kGrows : Growth::kShrinks);
+  require_accepting(ops.grows() ? Growth::kGrows : Growth::kShrinks, ops.count());
   if (ops.empty()) return last_seq_;
   Seq seq = commit_body(ops);
   change_memtable([&] { apply(ops.body(), seq); });

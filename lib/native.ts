@@ -293,12 +293,13 @@ export interface Binding {
   seal(store: StoreHandle): boolean
   /**
    * Merges the sealed memtables into the page file, on a worker, which has a low priority unless
-   * it is urgent; the new state is installed when it resolves.
+   * it is urgent; the new state is installed when it resolves. Partial: there was space for the
+   * oldest only, and now there may be for the rest.
    */
   checkpoint(
     store: StoreHandle,
     urgent: boolean,
-  ): Promise<{ readonly memtables: number; readonly bytes: number }>
+  ): Promise<{ readonly memtables: number; readonly bytes: number; readonly isPartial: boolean }>
 
   check(store: StoreHandle): Promise<NativeCheckReport>
 

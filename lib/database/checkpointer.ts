@@ -212,12 +212,14 @@ export class Checkpointer {
 
   /** After a checkpoint. */
   #relax(): void {
-    const relieved = this.#relieving
-    this.#relieving = false
+    const relieved = this.#relieving && !this.#scheduled
+    if (relieved) this.#relieving = false
     native.backlog(this.#store, this.#backlog)
     const backlogBytes = this.#active + this.#sealed
     if (this.#hurries && !this.#pressure.isFelt(backlogBytes, this.#roomBytes)) this.#hurry(false)
-    if (backlogBytes < this.#roomBytes || this.#failing || relieved) this.#onRoom()
+    const hasRoom = backlogBytes < this.#roomBytes && !this.#relieving
+    if (hasRoom || relieved || this.#failing) this.#onRoom()
+    if (this.#backlog[3] !== 0) this.relieve()
   }
 
   #schedule(): void {
@@ -243,24 +245,27 @@ export class Checkpointer {
     this.#scheduled = false
     // A defragmentation may have begun to hold, or another checkpoint have merged them, meanwhile.
     if (this.#isDue()) await this.#merge()
+    else this.#relax()
   }
 
   async #merge(): Promise<void> {
     const startMs = performance.now()
     try {
-      const { memtables, bytes } = await native.checkpoint(this.#store, this.#hurries)
+      const { memtables, bytes, isPartial } = await native.checkpoint(this.#store, this.#hurries)
       this.#failing = false
       if (memtables === 0) return
       const durationMs = performance.now() - startMs
       this.#pressure.merged(bytes, durationMs)
       this.#relax()
       publish('hotbolt:checkpoint', { path: this.#path, memtables, bytes, durationMs })
+      if (!isPartial) return
     } catch (error) {
       this.#failing = true
       this.#relax()
       this.#publishFailure(error)
       throw error
     }
+    await this.#merge()
   }
 
   #publishFailure(cause: unknown): void {

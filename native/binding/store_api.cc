@@ -208,6 +208,7 @@ napi_value checkpoint(napi_env env, napi_callback_info info) {
       ObjectBuilder result(env);
       result.number("memtables", checkpoint ? double(checkpoint->memtables.size()) : 0);
       result.number("bytes", checkpoint ? double(checkpoint->bytes) : 0);
+      result.boolean("isPartial", checkpoint != nullptr && checkpoint->is_partial);
       if (checkpoint != nullptr) store->finish_checkpoint(*checkpoint);
       return result.object();
     });

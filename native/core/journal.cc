@@ -174,7 +174,7 @@ uint64_t Journal::disk_bytes() const noexcept { return segments_->disk_bytes(); 
 
 uint64_t Journal::page_file_share() const noexcept { return segments_->page_file_share(); }
 
-void Journal::reserve_for_copies(uint64_t bytes) noexcept { segments_->reserve_for_copies(bytes); }
+void Journal::leave_for_copies(int64_t bytes) noexcept { segments_->leave_for_copies(bytes); }
 
 std::vector<std::string> Journal::segment_paths() const { return segments_->paths(); }
 

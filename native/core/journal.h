@@ -141,8 +141,9 @@ class Journal {
   uint64_t disk_bytes() const noexcept;  // of all segments
   // Space on the disk that the page file may need for what the segments hold.
   uint64_t page_file_share() const noexcept;
-  // And what it will need besides: for pages that a checkpoint copies.
-  void reserve_for_copies(uint64_t bytes) noexcept;
+  // And what it will need besides, for pages that a checkpoint copies; less than 0: it has so much
+  // more than it needs.
+  void leave_for_copies(int64_t bytes) noexcept;
   // Syncs the directory, which is the database's too. Throws for good once that has failed for
   // anybody.
   void sync_directory();

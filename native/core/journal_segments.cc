@@ -21,6 +21,7 @@ constexpr uint64_t kGrowth = 4;              // of segment sizes
 constexpr uint64_t kUrgentSizeMax = 4 << 20;
 constexpr size_t kPreparedMax = 2;
 constexpr uint64_t kBlockSize = 4096;
+constexpr uint64_t kPlenty = 2;
 constexpr uint64_t kPageBytesPerByte = 3;  // of a segment: what the page file may take for it
 
 // Segments are whole blocks, so that a recycled one is recognised as being of the size that is
@@ -152,10 +153,11 @@ void JournalSegments::extend(Segment& segment, uint64_t size) {
 // twice as much there: of an entry that is little longer than half a page, each has the rest of a
 // page for itself. A file system that says "0" may not know: whether there is space is then found
 // out by taking it.
-void JournalSegments::require_room_for_page_file(uint64_t size) const {
-  const uint64_t needed = size + kPageBytesPerByte * size + page_file_share() + copies_bytes_;
+void JournalSegments::require_room_for_page_file(uint64_t size, uint64_t times) const {
+  const auto content = static_cast<int64_t>(kPageBytesPerByte * size + page_file_share());
+  const uint64_t needed = size + static_cast<uint64_t>(std::max<int64_t>(content + copies_bytes_, 0));
   const uint64_t available = files_.free_space_bytes(directory_of(path_));
-  if (available == 0 || available >= needed) return;
+  if (available == 0 || available >= times * needed) return;
   throw Error(ErrorCode::ERR_NO_SPACE,
               "the disk has " + std::to_string(available) +
                   " bytes left, and the database needs them for what was written before: free some "
@@ -172,7 +174,7 @@ void JournalSegments::make_spare(uint64_t bytes, uint64_t reserve) {
     wanted = std::max(wanted, std::min(target_size_ / 16, kUrgentSizeMax));
   }
   const auto make = [&](uint64_t size) {
-    if (reserve > 0) require_room_for_page_file(size);
+    if (reserve > 0) require_room_for_page_file(size, size == least ? 1 : kPlenty);
     keep(create(size));
   };
   try {
@@ -266,7 +268,7 @@ void JournalSegments::prepare_ahead() noexcept {
   const uint64_t taken_count = taken_count_;
   lock.unlock();
   try {
-    require_room_for_page_file(size);
+    require_room_for_page_file(size, kPlenty);
     const std::shared_ptr<Segment> segment = create(size);
     finish(*segment, true);
     lock.lock();

@@ -91,7 +91,7 @@ class JournalSegments {
   // Space on the disk that the page file may need for what the segments hold, and what it will need
   // besides.
   uint64_t page_file_share() const;
-  void reserve_for_copies(uint64_t bytes) noexcept { copies_bytes_ = bytes; }
+  void leave_for_copies(int64_t bytes) noexcept { copies_bytes_ = bytes; }
   std::vector<std::string> paths() const;  // of those that hold frames, oldest first
   void remove_all();                       // REQUIRES: no other thread is at work here
   void sync_directory();
@@ -108,7 +108,7 @@ class JournalSegments {
                                         std::shared_ptr<Segment>& too_small);
   bool has_prepared() const;
   void extend(Segment& segment, uint64_t size);
-  void require_room_for_page_file(uint64_t size) const;
+  void require_room_for_page_file(uint64_t size, uint64_t times = 1) const;
   void keep(const std::shared_ptr<Segment>& segment);
   void rename_to_next(Segment& segment);
   uint64_t take_number();
@@ -128,7 +128,7 @@ class JournalSegments {
   // The newest number that was claimed. Numbers must follow the chain: what becomes ready with a
   // lower one gets another.
   uint64_t begun_number_ = 0;
-  std::atomic<uint64_t> copies_bytes_{0};
+  std::atomic<int64_t> copies_bytes_{0};
   uint64_t given_back_ = 0;  // bytes that are the page file's until recycle()
   uint64_t target_size_;     // of the next segment
   bool preparing_ = false;   // prepare_ahead() is asked for or at work

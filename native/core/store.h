@@ -65,12 +65,15 @@ class StoreListener {
   virtual void on_refusal() noexcept {}
 };
 
-// A merge of sealed memtables into the page file.
+// A merge of sealed memtables into the page file. Where the disk is full, maybe of the oldest alone:
+// the pages that this one gives back are needed for the next.
 struct Checkpoint {
+  bool reduce_to_oldest();  // false: it is the only one
   std::vector<std::shared_ptr<const Memtable>> memtables;  // newest first
   std::shared_ptr<PageFile> file;
   Seq covered = 0;
   uint64_t bytes = 0;
+  bool is_partial = false;  // only the oldest was merged
   std::shared_ptr<const ReadTx> result;
 };
 

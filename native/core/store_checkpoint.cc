@@ -105,17 +105,33 @@ void Store::with_all_pages(const std::shared_ptr<PageFile>& file,
 }
 
 Meta Store::merge(Checkpoint& checkpoint) {
-  std::vector<const Memtable*> pointers;
-  for (const auto& memtable : checkpoint.memtables) pointers.push_back(memtable.get());
   std::lock_guard lock(merge_mutex_);
   Meta meta;
-  with_all_pages(checkpoint.file, [&] {
+  const auto merge_all = [&] {
+    std::vector<const Memtable*> pointers;
+    for (const auto& memtable : checkpoint.memtables) pointers.push_back(memtable.get());
     WriteTx tx(checkpoint.file, pacer_, {});
     tx.apply(pointers);
     meta = tx.commit({.database_id = database_id_, .journal_seq = checkpoint.covered});
-  });
+  };
+  try {
+    with_all_pages(checkpoint.file, merge_all);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::ERR_NO_SPACE || checkpoint.file->poisoned()) throw;
+    if (!checkpoint.reduce_to_oldest()) throw;
+    merge_all();
+  }
   checkpoint.result = checkpoint.file->begin_read();
   return meta;
+}
+
+bool Checkpoint::reduce_to_oldest() {
+  if (memtables.size() < 2) return false;
+  memtables.erase(memtables.begin(), memtables.end() - 1);
+  covered = memtables.front()->last_seq();
+  bytes = memtables.front()->weight();
+  is_partial = true;
+  return true;
 }
 
 void Store::run_checkpoint(Checkpoint& checkpoint) {

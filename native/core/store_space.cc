@@ -21,6 +21,8 @@ constexpr uint64_t kPagesPerBranch = 32;  // there are fewer branches than one i
 constexpr size_t kRecordsPerLook = 1000;
 constexpr uint64_t kReliefBytesMin = 256 << 10;  // a checkpoint of less gives little back
 
+uint64_t difference(uint64_t a, uint64_t b) { return a - std::min(a, b); }
+
 }  // namespace
 
 void Store::require_accepting(Growth growth, size_t ops) {
@@ -57,31 +59,34 @@ void Store::look_for_space(Growth growth, size_t ops) {
   const uint64_t inside = free_inside();
   const uint64_t space = files_.free_space_bytes(directory_of(path_)) + inside;
   const uint64_t content = journal_->page_file_share();
-  const uint64_t left = space - std::min(space, content);
-  journal_->reserve_for_copies(needed - std::min(needed, inside));
+  const uint64_t left = difference(space, content);
+  journal_->leave_for_copies(static_cast<int64_t>(needed) - static_cast<int64_t>(inside));
 
   const uint64_t weight = sealed_weight_ + active_->weight();
   const bool is_half_content = content > space / 2 && weight > kReliefBytesMin;
   const bool is_half_copies = left < needed + copies;
   is_short_ = is_short_ || is_half_content || is_half_copies;
+  const bool fits = growth == Growth::kGrows
+                        ? left >= needed
+                        : left >= copies || active_records <= kPagesForRemovals;
   // Before the freelist is loaded nobody knows what is free; the next checkpoint loads it.
-  if (left < needed && growth == Growth::kGrows && file_->freelist_loaded()) {
+  if (!fits && file_->freelist_loaded()) {
     throw Error(ErrorCode::ERR_NO_SPACE,
                 "the disk has " + std::to_string(space - inside) +
                     " bytes left, and the next checkpoint needs more: free some space, then try "
                     "again")
         .with_path(path_);
   }
-  const uint64_t spare = (left - std::min(left, needed)) / page_size;
-  records_until_look_ = active_records + std::min<uint64_t>(spare, kRecordsPerLook);
+  const uint64_t spare =
+      is_half_copies ? difference(left, needed) : (left - needed - copies) / 2;
+  records_until_look_ = active_records + std::min<uint64_t>(spare / page_size, kRecordsPerLook);
 }
 
 // Bytes of the page file that a checkpoint may write to. What snapshots hold is not among them.
 uint64_t Store::free_inside() const {
   const uint64_t held = snapshots_.empty() ? 0 : file_->pending_pages() * file_->page_size();
   const uint64_t taken = file_->used_bytes() + held;
-  const uint64_t size = file_->size_bytes();
-  return size - std::min(size, taken);
+  return difference(file_->size_bytes(), taken);
 }
 
 void Store::note_refusal(const Error& error) noexcept {

@@ -1,4 +1,6 @@
 // What a store admits where the disk is nearly full, and what its checkpoints do there.
+#include "core/store.h"
+
 #include "sim_file.h"
 #include "store_run.h"
 

@@ -35,7 +35,7 @@ export class Checkpointer {
   readonly #store: StoreHandle
   readonly #path: string
   readonly #limits: CheckpointLimits
-  readonly #onRoom: () => void
+  readonly #onRoom: (coveredSeq: number) => void
   readonly #clock: CheckpointClock
   readonly #pressure = new BackPressure()
   readonly #backlog = new Float64Array(4)
@@ -50,8 +50,16 @@ export class Checkpointer {
   #ending = false
   #retry: NodeJS.Timeout | undefined
 
-  /** `onRoom` is called when acknowledgements that wait for room need not wait any longer. */
-  constructor(store: StoreHandle, path: string, limits: CheckpointLimits, onRoom: () => void) {
+  /**
+   * `onRoom` is called when acknowledgements need not wait for room any longer: those up to a
+   * sequence number, because the page file has what they are for.
+   */
+  constructor(
+    store: StoreHandle,
+    path: string,
+    limits: CheckpointLimits,
+    onRoom: (coveredSeq: number) => void,
+  ) {
     this.#store = store
     this.#path = path
     this.#limits = limits
@@ -151,7 +159,7 @@ export class Checkpointer {
   end(): void {
     this.#ending = true
     this.#clock.stop()
-    this.#onRoom()
+    this.#onRoom(Infinity)
   }
 
   /** Resolves when no checkpoint runs or waits, and none is tried again. */
@@ -218,7 +226,7 @@ export class Checkpointer {
     const backlogBytes = this.#active + this.#sealed
     if (this.#hurries && !this.#pressure.isFelt(backlogBytes, this.#roomBytes)) this.#hurry(false)
     const hasRoom = backlogBytes < this.#roomBytes && !this.#relieving
-    if (hasRoom || relieved || this.#failing) this.#onRoom()
+    if (hasRoom || relieved || this.#failing) this.#onRoom(Infinity)
     if (this.#backlog[3] !== 0) this.relieve()
   }
 
@@ -256,6 +264,7 @@ export class Checkpointer {
       if (memtables === 0) return
       const durationMs = performance.now() - startMs
       this.#pressure.merged(bytes, durationMs)
+      this.#onRoom(native.stats(this.#store).coveredSeq)
       this.#relax()
       publish('hotbolt:checkpoint', { path: this.#path, memtables, bytes, durationMs })
       if (!isPartial) return

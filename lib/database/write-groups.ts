@@ -109,10 +109,11 @@ export class WriteGroups implements StoreEvents {
     this.#settleAll()
   }
 
-  /** Acknowledgements that wait for room need not wait any longer. */
-  readonly onRoom = (): void => {
-    for (const group of this.#waiting) group.heldUntilMs = 0
-    for (const group of this.#waitingForSync) group.heldUntilMs = 0
+  /** Acknowledgements up to `seq` that wait for room need not wait any longer. */
+  readonly onRoom = (seq: number): void => {
+    for (const group of [...this.#waiting, ...this.#waitingForSync]) {
+      if (group.seq <= seq) group.heldUntilMs = 0
+    }
     this.#settleAll()
   }
 

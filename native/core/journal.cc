@@ -129,11 +129,23 @@ void Journal::recycle_segments(Seq covered) {
     const std::vector<std::shared_ptr<Segment>> taken = segments_->take_idle();
     if (segments_->current() == nullptr) room_ = 0;
     lock.unlock();
-    segments_->remove_in_steps(taken);
+    remove(taken);
   } else {
     lock.unlock();
-    segments_->recycle(covered);
+    remove(segments_->recycle(covered));
   }
+}
+
+// In steps, which nobody waits for. All of them one after the other: the oldest is gone first.
+void Journal::remove(std::vector<std::shared_ptr<Segment>> segments) {
+  if (!JournalSegments::take_steps(segments)) return segments_->remove_in_steps(segments);
+  remover_.post([this, segments = std::move(segments)] {
+    try {
+      segments_->remove_in_steps(segments);
+    } catch (const std::exception&) {
+      // They stay beside the database until it is closed or recovered.
+    }
+  });
 }
 
 void Journal::give_back() {
@@ -192,6 +204,8 @@ void Journal::stop() {
   wake_.notify_all();
   writer_.stop();
   helper_.stop();
+  segments_->hurry();
+  remover_.stop();
 }
 
 void Journal::sync_rest() {

@@ -130,7 +130,7 @@ class Journal {
   // New segments are bound to this state of the page file from now on.
   void rebind(const JournalBinding& binding);
   // The page file covers everything up to `covered`: segments that hold nothing newer are recycled
-  // (at most two are kept) or emptied in steps and removed. Never touches the segment being
+  // (at most two are kept) or removed, large ones in steps and later. Never touches the segment being
   // written, except when everything in it is covered and the journal is idle. May take a while:
   // call from a worker. `covered` must be durable in the page file. Throws only if the sync of the
   // directory failed, which ends the journal.
@@ -170,6 +170,7 @@ class Journal {
   template <typename Work>
   void or_fail(const Work& work);
   void recycle_segments(Seq covered);
+  void remove(std::vector<std::shared_ptr<Segment>> segments);
   void give_segments_back();
   void sync_rest();
   void fail_if_directory_is_lost() noexcept;
@@ -220,6 +221,7 @@ class Journal {
 
   Worker writer_;                         // the journal thread
   Worker helper_{Priority::kBackground};  // prepares segments
+  Worker remover_{Priority::kBackground};
 };
 
 }  // namespace hotbolt

@@ -315,7 +315,7 @@ void JournalSegments::rename_to_next(Segment& segment) {
   segment.last_seq = 0;
 }
 
-void JournalSegments::recycle(Seq covered) {
+std::vector<std::shared_ptr<Segment>> JournalSegments::recycle(Seq covered) {
   std::vector<std::shared_ptr<Segment>> kept;
   std::vector<std::shared_ptr<Segment>> removed;
   {
@@ -333,7 +333,7 @@ void JournalSegments::recycle(Seq covered) {
     rename_to_next(*segment);
     keep(segment);
   }
-  remove_in_steps(removed);
+  return removed;
 }
 
 std::vector<std::shared_ptr<Segment>> JournalSegments::take_idle() {
@@ -361,10 +361,15 @@ void JournalSegments::remove_in_steps(const std::vector<std::shared_ptr<Segment>
     for (uint64_t size = segment->size; size > kShrinkStep;) {
       size -= kShrinkStep;
       segment->file->resize(size);
-      files_.sleep_us(kShrinkSleepUs);
+      if (!hurries_) files_.sleep_us(kShrinkSleepUs);
     }
     files_.remove(segment->path);
   }
+}
+
+bool JournalSegments::take_steps(const std::vector<std::shared_ptr<Segment>>& segments) {
+  return std::any_of(segments.begin(), segments.end(),
+                     [](const auto& segment) { return segment->size > kShrinkStep; });
 }
 
 std::vector<std::shared_ptr<Segment>> JournalSegments::take_prepared() {

@@ -72,13 +72,16 @@ class JournalSegments {
   void prepare_ahead() noexcept;
 
   // --- worker ---
-  // Recycles or removes full segments whose last sequence number is <= covered.
-  void recycle(Seq covered);
+  // Recycles full segments whose last sequence number is <= covered, and gives those that are to be
+  // removed.
+  std::vector<std::shared_ptr<Segment>> recycle(Seq covered);
   // Gives back all but one small segment. REQUIRES: everything is covered, and the journal thread
   // is not writing. In two steps, because the caller holds the journal's mutex during the first:
   // take from the list, then remove.
   std::vector<std::shared_ptr<Segment>> take_idle();
   void remove_in_steps(const std::vector<std::shared_ptr<Segment>>& segments);
+  static bool take_steps(const std::vector<std::shared_ptr<Segment>>& segments);
+  void hurry() noexcept { hurries_ = true; }  // no pauses from now on
   // Gives the space of prepared segments back to the page file, and leaves it to it until
   // recycle(). One small segment stays, for removals. In the same two steps.
   std::vector<std::shared_ptr<Segment>> take_prepared();
@@ -129,6 +132,7 @@ class JournalSegments {
   // lower one gets another.
   uint64_t begun_number_ = 0;
   std::atomic<int64_t> copies_bytes_{0};
+  std::atomic<bool> hurries_{false};
   uint64_t given_back_ = 0;  // bytes that are the page file's until recycle()
   uint64_t target_size_;     // of the next segment
   bool preparing_ = false;   // prepare_ahead() is asked for or at work

@@ -271,6 +271,7 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   size_t sealed_records_ = 0;
   size_t records_until_look_ = 0;  // records of the active memtable that there is space for
   bool is_short_ = false;
+  bool refusal_told_ = false;  // since the newest seal
   std::map<Seq, size_t> pins_;               // sequence numbers that snapshots read at
   std::unordered_set<Snapshot*> snapshots_;  // open ones
   std::unordered_set<Update*> updates_;      // open ones

@@ -42,7 +42,7 @@ bool Store::seal() {
 }
 
 bool Store::seal_active() {
-  is_short_ = false;
+  is_short_ = refusal_told_ = false;
   // A transaction that changes nothing is in the journal all the same.
   if (active_->empty() && active_->journal_bytes() == 0) return false;
   const std::shared_ptr<Memtable> sealed = active_;

@@ -91,7 +91,8 @@ uint64_t Store::free_inside() const {
 
 void Store::note_refusal(const Error& error) noexcept {
   if (error.code() != ErrorCode::ERR_NO_SPACE) return;
-  if (!std::exchange(is_short_, true)) listener_->on_refusal();
+  is_short_ = true;
+  if (!std::exchange(refusal_told_, true)) listener_->on_refusal();
 }
 
 }  // namespace hotbolt

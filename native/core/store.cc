@@ -41,19 +41,24 @@ Store::Store(FileSystem& files, std::string path, StoreOptions options,
 
 namespace {
 
-// What stands in the way of a file at `path`, where there is none.
-void require_place(FileSystem& files, const std::string& path) {
+// The real path of a file that there is not yet. Says what stands in its way.
+std::string place_of(FileSystem& files, const std::string& path) {
   if (files.link_status(path)) {
     throw Error(ErrorCode::ERR_NOT_FOUND, path + " is a symbolic link to nothing").with_path(path);
   }
   const std::string directory = directory_of(path);
   const std::optional<FileStatus> status = files.status(directory);
-  if (!status) {
+  if (status && status->is_regular) {
+    throw Error(ErrorCode::ERR_NOT_A_FILE, directory + " is a file, not a directory")
+        .with_path(path);
+  }
+  try {
+    return files.real_path(directory) + "/" + name_of(path);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::ERR_NOT_FOUND) throw;
     throw Error(ErrorCode::ERR_NOT_FOUND, "the directory " + directory + " does not exist")
         .with_path(path);
   }
-  if (!status->is_regular) return;
-  throw Error(ErrorCode::ERR_NOT_A_FILE, directory + " is a file, not a directory").with_path(path);
 }
 
 // Makes the database if it may, where there is nothing, or an empty file. Gives the real path.
@@ -64,12 +69,11 @@ std::string find_or_create(FileSystem& files, const std::string& path,
   const std::optional<FileStatus> status = files.status(path);
   if (!status && !may_create)
     throw Error(ErrorCode::ERR_NOT_FOUND, path + " does not exist").with_path(path);
-  if (!status) require_place(files, path);
   if (status && !status->is_regular) {
     throw Error(ErrorCode::ERR_NOT_A_FILE, path + " is not a regular file").with_path(path);
   }
   const std::string resolved =
-      status ? files.real_path(path) : files.real_path(directory_of(path)) + "/" + name_of(path);
+      status ? files.real_path(path) : place_of(files, path);
   if (status && (status->size_bytes > 0 || !may_create)) return resolved;
   // An empty file beside a journal is what is left of a database.
   if (status && !list_journal(files, resolved).segments.empty()) return resolved;

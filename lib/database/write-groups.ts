@@ -60,12 +60,7 @@ export class WriteGroups implements StoreEvents {
    * its acknowledgement is held back; `relieve` when a write was refused for want of space. They
    * must not throw.
    */
-  attach(
-    store: StoreHandle,
-    sync: SyncMode,
-    afterSubmit: () => number,
-    relieve: () => void,
-  ): void {
+  attach(store: StoreHandle, sync: SyncMode, afterSubmit: () => number, relieve: () => void): void {
     const { path, durableSeq } = native.stats(store)
     this.#store = store
     this.#path = path

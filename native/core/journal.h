@@ -130,10 +130,10 @@ class Journal {
   // New segments are bound to this state of the page file from now on.
   void rebind(const JournalBinding& binding);
   // The page file covers everything up to `covered`: segments that hold nothing newer are recycled
-  // (at most two are kept) or removed, large ones in steps and later. Never touches the segment being
-  // written, except when everything in it is covered and the journal is idle. May take a while:
-  // call from a worker. `covered` must be durable in the page file. Throws only if the sync of the
-  // directory failed, which ends the journal.
+  // (at most two are kept) or removed, large ones in steps and later. Never touches the segment
+  // being written, except when everything in it is covered and the journal is idle. May take a
+  // while: call from a worker. `covered` must be durable in the page file. Throws only if the sync
+  // of the directory failed, which ends the journal.
   void recycle(Seq covered);
   // A checkpoint found no space: gives back what is prepared for writes, and leaves it to the page
   // file until recycle(). After stop() also what the current segment has left.

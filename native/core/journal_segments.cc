@@ -155,7 +155,8 @@ void JournalSegments::extend(Segment& segment, uint64_t size) {
 // out by taking it.
 void JournalSegments::require_room_for_page_file(uint64_t size, uint64_t times) const {
   const auto content = static_cast<int64_t>(kPageBytesPerByte * size + page_file_share());
-  const uint64_t needed = size + static_cast<uint64_t>(std::max<int64_t>(content + copies_bytes_, 0));
+  const uint64_t needed =
+      size + static_cast<uint64_t>(std::max<int64_t>(content + copies_bytes_, 0));
   const uint64_t available = files_.free_space_bytes(directory_of(path_));
   if (available == 0 || available >= times * needed) return;
   throw Error(ErrorCode::ERR_NO_SPACE,

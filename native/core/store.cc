@@ -72,8 +72,7 @@ std::string find_or_create(FileSystem& files, const std::string& path,
   if (status && !status->is_regular) {
     throw Error(ErrorCode::ERR_NOT_A_FILE, path + " is not a regular file").with_path(path);
   }
-  const std::string resolved =
-      status ? files.real_path(path) : place_of(files, path);
+  const std::string resolved = status ? files.real_path(path) : place_of(files, path);
   if (status && (status->size_bytes > 0 || !may_create)) return resolved;
   // An empty file beside a journal is what is left of a database.
   if (status && !list_journal(files, resolved).segments.empty()) return resolved;
@@ -289,9 +288,8 @@ BucketTable& Store::table_for(BucketRef& ref, Seq seq) {
 // What throws here leaves no trace.
 Seq Store::commit_body(const OpWriter& ops) {
   Seq seq;
-  or_refuse([&] {
-    seq = journal_->append(ops.body(), ops.grows() ? Growth::kGrows : Growth::kShrinks);
-  });
+  or_refuse(
+      [&] { seq = journal_->append(ops.body(), ops.grows() ? Growth::kGrows : Growth::kShrinks); });
   HOTBOLT_ASSERT(seq == last_seq_ + 1);
   last_seq_ = seq;
   const uint64_t bytes = frame_size(ops.body().size());

@@ -65,10 +65,10 @@ class StoreListener {
   virtual void on_refusal() noexcept {}
 };
 
-// A merge of sealed memtables into the page file. Where the disk is full, maybe of the oldest alone:
-// the pages that this one gives back are needed for the next.
+// A merge of sealed memtables into the page file. Where the disk is full, maybe of the oldest
+// alone: the pages that this one gives back are needed for the next.
 struct Checkpoint {
-  bool reduce_to_oldest();  // false: it is the only one
+  bool reduce_to_oldest();                                 // false: it is the only one
   std::vector<std::shared_ptr<const Memtable>> memtables;  // newest first
   std::shared_ptr<PageFile> file;
   Seq covered = 0;
@@ -150,9 +150,7 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   }
 
   // --- owner: memtables ---
-  Backlog backlog() const {
-    return {active_->weight(), sealed_weight_, written_bytes_, is_short_};
-  }
+  Backlog backlog() const { return {active_->weight(), sealed_weight_, written_bytes_, is_short_}; }
   bool seal();
   std::unique_ptr<Checkpoint> begin_checkpoint();  // nullptr: nothing is sealed
   void finish_checkpoint(Checkpoint& checkpoint);
@@ -231,7 +229,7 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
       throw;
     }
   }
-  void require_sound() const;                              // throws ERR_POISONED
+  void require_sound() const;  // throws ERR_POISONED
   void checkpoint_all();
   void release_file() noexcept;
   Seq commit_body(const OpWriter& ops);
@@ -271,7 +269,7 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   size_t sealed_records_ = 0;
   size_t records_until_look_ = 0;  // records of the active memtable that there is space for
   bool is_short_ = false;
-  bool refusal_told_ = false;  // since the newest seal
+  bool refusal_told_ = false;                // since the newest seal
   std::map<Seq, size_t> pins_;               // sequence numbers that snapshots read at
   std::unordered_set<Snapshot*> snapshots_;  // open ones
   std::unordered_set<Update*> updates_;      // open ones

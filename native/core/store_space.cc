@@ -77,8 +77,7 @@ void Store::look_for_space(Growth growth, size_t ops) {
                     "again")
         .with_path(path_);
   }
-  const uint64_t spare =
-      is_half_copies ? difference(left, needed) : (left - needed - copies) / 2;
+  const uint64_t spare = is_half_copies ? difference(left, needed) : (left - needed - copies) / 2;
   records_until_look_ = active_records + std::min<uint64_t>(spare / page_size, kRecordsPerLook);
 }
 

@@ -25,7 +25,13 @@ import {
   verifyEtcdSnapshot,
 } from '../../lib/index.ts'
 import { expectRefusal } from '../support/refusal.ts'
-import { inDirectory, leftovers, openFilesIn, verifyFile, withDatabase } from '../support/with-database.ts'
+import {
+  inDirectory,
+  leftovers,
+  openFilesIn,
+  verifyFile,
+  withDatabase,
+} from '../support/with-database.ts'
 
 test('a file: URL is accepted everywhere a path is', () =>
   inDirectory(async (directory) => {

@@ -10,8 +10,8 @@
 // checkpoints are held. Near it acknowledgements are held back (back-pressure.ts), unless a
 // checkpoint has failed: then waiting would not help.
 //
-// Where the disk is nearly full a checkpoint begins early, and acknowledgements wait for it: what it
-// gives back is what the next writes need.
+// Where the disk is nearly full a checkpoint begins early, and acknowledgements wait for it: what
+// it gives back is what the next writes need.
 
 import { native, type StoreHandle } from '../native.ts'
 import { toHotboltError } from '../errors.ts'

@@ -52,6 +52,8 @@ export interface StoreEvents {
   readonly onDurable: (seq: number, syncedSeq: number) => void
   /** The journal failed: the store is poisoned. Once. */
   readonly onFailure: (error: HotboltError) => void
+  /** A write was refused for want of space, which a checkpoint may give back. */
+  readonly onRefusal: () => void
 }
 
 export interface NativeStats {
@@ -250,8 +252,9 @@ export interface Binding {
   forceSync(store: StoreHandle): number
   /**
    * What waits for a checkpoint, into `figures`: bytes of the active memtable, of the sealed ones
-   * (in memory or in the journal, whichever is more), and bytes written to the journal since the
-   * store was opened. What follows from them is decided here, in TypeScript.
+   * (in memory or in the journal, whichever is more), bytes written to the journal since the store
+   * was opened, and 1 if the disk is so full that a checkpoint should make room now. What follows
+   * from them is decided here, in TypeScript.
    */
   backlog(store: StoreHandle, figures: Float64Array): void
   /** Whether somebody waits for the checkpoint that runs: then it waits for no sync. */
@@ -290,12 +293,13 @@ export interface Binding {
   seal(store: StoreHandle): boolean
   /**
    * Merges the sealed memtables into the page file, on a worker, which has a low priority unless
-   * it is urgent; the new state is installed when it resolves.
+   * it is urgent; the new state is installed when it resolves. Partial: there was space for the
+   * oldest only, and now there may be for the rest.
    */
   checkpoint(
     store: StoreHandle,
     urgent: boolean,
-  ): Promise<{ readonly memtables: number; readonly bytes: number }>
+  ): Promise<{ readonly memtables: number; readonly bytes: number; readonly isPartial: boolean }>
 
   check(store: StoreHandle): Promise<NativeCheckReport>
 

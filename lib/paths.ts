@@ -15,6 +15,13 @@ export function pathOf(given: unknown, name: string): string {
   return resolve(path)
 }
 
+/** The same of a file. */
+export function filePathOf(given: unknown, name: string): string {
+  const path = pathOf(given, name)
+  if (!/[/\\]$/.test(String(given))) return path
+  throw invalid(name, 'the path of a file, without a slash at its end', given)
+}
+
 function pathOfUrl(url: URL, name: string): string {
   try {
     return fileURLToPath(url)

@@ -10,6 +10,9 @@
 // merged while the next fills, or `maxRetainedBytes` while checkpoints are held. Near it
 // acknowledgements are held back (back-pressure.ts), unless a checkpoint has failed: then waiting
 // would not help.
+//
+// Where the disk is nearly full a checkpoint begins early, and acknowledgements wait for it: what
+// it gives back is what the next writes need.
 
 import { native, type StoreHandle } from '../native.ts'
 import { toHotboltError } from '../errors.ts'
@@ -35,10 +38,10 @@ export class Checkpointer {
   readonly #store: StoreHandle
   readonly #path: string
   readonly #limits: CheckpointLimits
-  readonly #onRoom: () => void
+  readonly #onRoom: (coveredSeq: number) => void
   readonly #clock: CheckpointClock
   readonly #pressure = new BackPressure()
-  readonly #backlog = new Float64Array(3)
+  readonly #backlog = new Float64Array(4)
   #turn: Promise<void> = Promise.resolve()
   #turns = 0
   #scheduled = false
@@ -49,11 +52,21 @@ export class Checkpointer {
   #writtenBytes = 0
   #hurries = false
   #failing = false
+  /** A checkpoint is to make room on the disk. */
+  #relieving = false
   #ending = false
   #retry: NodeJS.Timeout | undefined
 
-  /** `onRoom` is called when acknowledgements that wait for room need not wait any longer. */
-  constructor(store: StoreHandle, path: string, limits: CheckpointLimits, onRoom: () => void) {
+  /**
+   * `onRoom` is called when acknowledgements need not wait for room any longer: those up to a
+   * sequence number, because the page file has what they are for.
+   */
+  constructor(
+    store: StoreHandle,
+    path: string,
+    limits: CheckpointLimits,
+    onRoom: (coveredSeq: number) => void,
+  ) {
     this.#store = store
     this.#path = path
     this.#limits = limits
@@ -72,11 +85,22 @@ export class Checkpointer {
       const nowMs = performance.now()
       if (this.#active > this.#sealBytes) this.#sealNow()
       else this.#clock.wrote(nowMs)
+      if (this.#backlog[3] !== 0) this.relieve()
       return this.#holdUntilMs(nowMs)
     } catch (error) {
       this.#publishFailure(error)
       return 0
     }
+  }
+
+  /**
+   * To be called when the disk is nearly full: a checkpoint gives back what it can. One that has
+   * failed is tried again later. Never throws.
+   */
+  readonly relieve = (): void => {
+    if (this.#relieving || this.#failing) return
+    this.#sealOld()
+    this.#relieving = this.#scheduled
   }
 
   /** To be called when memtables may have been sealed for other reasons. Never throws. */
@@ -166,7 +190,7 @@ export class Checkpointer {
   end(): void {
     this.#ending = true
     this.#clock.stop()
-    this.#onRoom()
+    this.#onRoom(Infinity)
   }
 
   /** Resolves when no checkpoint runs or waits, and none is tried again. */
@@ -220,6 +244,7 @@ export class Checkpointer {
     this.#writtenBytes += bytes
     const backlogBytes = this.#backlogBytes
     if (this.#failing || this.#ending) return 0
+    if (this.#relieving) return Infinity
     if (!this.#hurries && this.#pressure.isFelt(backlogBytes, this.#roomBytes)) this.#hurry(true)
     return this.#pressure.holdUntilMs(bytes, backlogBytes, this.#roomBytes, nowMs)
   }
@@ -231,10 +256,14 @@ export class Checkpointer {
 
   /** When there may be less that waits, or more room for it. */
   #relax(): void {
+    const relieved = this.#relieving && !this.#scheduled
+    if (relieved) this.#relieving = false
     native.backlog(this.#store, this.#backlog)
     const backlogBytes = this.#backlogBytes
     if (this.#hurries && !this.#pressure.isFelt(backlogBytes, this.#roomBytes)) this.#hurry(false)
-    if (backlogBytes < this.#roomBytes || this.#failing) this.#onRoom()
+    const hasRoom = backlogBytes < this.#roomBytes && !this.#relieving
+    if (hasRoom || relieved || this.#failing) this.#onRoom(Infinity)
+    if (this.#backlog[3] !== 0) this.relieve()
   }
 
   #schedule(): void {
@@ -248,7 +277,7 @@ export class Checkpointer {
   #retryLater(): void {
     clearTimeout(this.#retry)
     if (this.#ending || native.stats(this.#store).poisoned) return
-    this.#retry = setTimeout(() => this.#schedule(), retryMs).unref()
+    this.#retry = setTimeout(this.#sealOld, retryMs).unref()
   }
 
   #isDue(): boolean {
@@ -261,6 +290,7 @@ export class Checkpointer {
     this.#scheduled = false
     // A defragmentation may have begun to hold, or another checkpoint have merged them, meanwhile.
     if (this.#isDue()) await this.#merge()
+    else this.#relax()
   }
 
   async #merge(): Promise<void> {
@@ -269,14 +299,16 @@ export class Checkpointer {
     const roomBytes = Math.max(0, this.#sealed - this.#pinnedBytes)
     this.#pressure.mergeBegins(this.#sealed, roomBytes, startMs)
     try {
-      const { memtables, bytes } = await native.checkpoint(this.#store, this.#hurries)
+      const { memtables, bytes, isPartial } = await native.checkpoint(this.#store, this.#hurries)
       const durationMs = performance.now() - startMs
       this.#pressure.mergeEnded(bytes, durationMs)
       this.#failing = false
       if (memtables === 0) return
       this.#pinnedBytes = 0
+      this.#onRoom(native.stats(this.#store).coveredSeq)
       this.#relax()
       publish('hotbolt:checkpoint', { path: this.#path, memtables, bytes, durationMs })
+      if (!isPartial) return
     } catch (error) {
       this.#pressure.mergeEnded(0, 0)
       this.#failing = true
@@ -284,6 +316,7 @@ export class Checkpointer {
       this.#publishFailure(error)
       throw error
     }
+    await this.#merge()
   }
 
   #publishFailure(cause: unknown): void {

@@ -21,7 +21,7 @@ import {
   type StoreBackupOptions,
   type UpdateOptions,
 } from '../options.ts'
-import { pathOf } from '../paths.ts'
+import { filePathOf } from '../paths.ts'
 import { invalid, type Bytes } from '../rules.ts'
 import { Bucket } from './bucket.ts'
 import { bucketOf, namesIn, rangeOfNames } from './bucket-view.ts'
@@ -222,7 +222,7 @@ export class Database {
    * is left.
    */
   async backup(path: string | URL, options?: StoreBackupOptions): Promise<StoreBackupReport> {
-    const absolute = pathOf(path, 'path')
+    const absolute = filePathOf(path, 'path')
     return await this.#store.work(() => this.#maintainer.backup(absolute, options))
   }
 
@@ -297,6 +297,6 @@ export async function openDatabase(
   options: OpenOptions | undefined,
   createMaintainer: (store: Store) => Maintainer,
 ): Promise<Database> {
-  const store = await Store.open(pathOf(path, 'path'), resolveOpenOptions(options))
+  const store = await Store.open(filePathOf(path, 'path'), resolveOpenOptions(options))
   return new Database(store, createMaintainer(store))
 }

@@ -43,7 +43,8 @@ export class Store implements BucketSource {
     this.#checkpointsOnFlush = options.checkpoint === 'flush'
     this.groups = groups
     this.checkpointer = new Checkpointer(handle, this.path, options, groups.onRoom)
-    groups.attach(handle, options.sync, this.checkpointer.consider)
+    const { consider, relieve } = this.checkpointer
+    groups.attach(handle, options.sync, consider, relieve)
   }
 
   /** Itself: for the newest state. */

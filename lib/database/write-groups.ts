@@ -46,6 +46,7 @@ export class WriteGroups implements StoreEvents {
   #path = ''
   #syncsAlways = true
   #afterSubmit: () => number = () => 0
+  #relieve: () => void = ignore
   #open: WriteGroup | undefined
   readonly #waiting: WriteGroup[] = []
   /** Flushes where `sync` acknowledges before the sync. */
@@ -61,15 +62,17 @@ export class WriteGroups implements StoreEvents {
 
   /**
    * `afterSubmit` is called after each group has been handed to the journal, and tells until when
-   * its acknowledgement is held back; must not throw.
+   * its acknowledgement is held back; `relieve` when a write was refused for want of space. They
+   * must not throw.
    */
-  attach(store: StoreHandle, sync: SyncMode, afterSubmit: () => number): void {
+  attach(store: StoreHandle, sync: SyncMode, afterSubmit: () => number, relieve: () => void): void {
     const { path, durableSeq } = native.stats(store)
     this.#store = store
     this.#path = path
     this.#syncsAlways = sync === 'always'
     this.#durableSeq = this.#syncedSeq = durableSeq
     this.#afterSubmit = afterSubmit
+    this.#relieve = relieve
   }
 
   /** The promise of what has been written in this turn. */
@@ -106,10 +109,11 @@ export class WriteGroups implements StoreEvents {
     if (!this.#goesOn) this.#settleAll()
   }
 
-  /** Acknowledgements that wait for room need not wait any longer. */
-  readonly onRoom = (): void => {
-    for (const group of this.#waiting) group.heldUntilMs = 0
-    for (const group of this.#waitingForSync) group.heldUntilMs = 0
+  /** Acknowledgements up to `seq` that wait for room need not wait any longer. */
+  readonly onRoom = (seq: number): void => {
+    for (const group of [...this.#waiting, ...this.#waitingForSync]) {
+      if (group.seq <= seq) group.heldUntilMs = 0
+    }
     this.#settleAll()
   }
 
@@ -126,6 +130,8 @@ export class WriteGroups implements StoreEvents {
     for (const group of groups) group.reject(error)
     publish('hotbolt:poisoned', { path: this.#path, error })
   }
+
+  readonly onRefusal = (): void => this.#relieve()
 
   /** The longest time from a group's first write to its acknowledgement since the last reset. */
   get longestWaitMs(): number {

@@ -160,18 +160,18 @@ napi_value backlog(napi_env env, napi_callback_info info) {
     auto [handle, figures] = get_arguments<2>(env, info);
     auto& store = *get_handle<StoreHandle>(env, handle).store;
     store.require_open();
-    constexpr size_t kFigures = 3;
+    constexpr size_t kFigures = 4;
     napi_typedarray_type type;
     size_t count = 0;
     void* data = nullptr;
     const bool is_array =
         napi_get_typedarray_info(env, figures, &type, &count, &data, nullptr, nullptr) == napi_ok;
     if (!is_array || type != napi_float64_array || count < kFigures) {
-      throw_argument("a Float64Array of 3 elements");
+      throw_argument("a Float64Array of 4 elements");
     }
     const Backlog backlog = store.backlog();
     const double values[kFigures] = {double(backlog.active_bytes), double(backlog.sealed_bytes),
-                                     double(backlog.written_bytes)};
+                                     double(backlog.written_bytes), double(backlog.is_short)};
     std::memcpy(data, values, sizeof values);
     return make_undefined(env);
   });
@@ -208,6 +208,7 @@ napi_value checkpoint(napi_env env, napi_callback_info info) {
       ObjectBuilder result(env);
       result.number("memtables", checkpoint ? double(checkpoint->memtables.size()) : 0);
       result.number("bytes", checkpoint ? double(checkpoint->bytes) : 0);
+      result.boolean("isPartial", checkpoint != nullptr && checkpoint->is_partial);
       if (checkpoint != nullptr) store->finish_checkpoint(*checkpoint);
       return result.object();
     });

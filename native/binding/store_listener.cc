@@ -28,6 +28,14 @@ void JsStoreListener::on_failure(const Error& error) noexcept {
   mailbox_->post(std::move(letter));
 }
 
+void JsStoreListener::on_refusal() noexcept {
+  Mailbox::Letter letter;
+  until_there_is_memory([&] {
+    letter = [self = shared_from_this()](EnvState& state) { self->call(state, "onRefusal", {}); };
+  });
+  mailbox_->post(std::move(letter));
+}
+
 void JsStoreListener::deliver_durable(EnvState& state) {
   posted_ = false;
   delivered_synced_ = synced_;

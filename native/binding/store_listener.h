@@ -11,11 +11,12 @@ namespace hotbolt {
 
 class JsStoreListener : public StoreListener, public std::enable_shared_from_this<JsStoreListener> {
  public:
-  // `events` has the functions onDurable(seq) and onFailure(error). JS thread.
+  // `events` has the functions onDurable(seq), onFailure(error) and onRefusal(). JS thread.
   JsStoreListener(napi_env env, napi_value events);
 
   void on_durable(Seq seq, Seq synced) noexcept override;
   void on_failure(const Error& error) noexcept override;
+  void on_refusal() noexcept override;
 
   // --- JS thread ---
   void await(Seq seq);         // an acknowledgement up to `seq` is due

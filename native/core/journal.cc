@@ -130,11 +130,23 @@ void Journal::recycle_segments(Seq covered, Seq limit) {
     const std::vector<std::shared_ptr<Segment>> taken = segments_->take_idle();
     if (segments_->current() == nullptr) room_ = 0;
     lock.unlock();
-    segments_->remove_in_steps(taken);
+    remove(taken);
   } else {
     lock.unlock();
-    segments_->recycle(covered, limit);
+    remove(segments_->recycle(covered, limit));
   }
+}
+
+// In steps, which nobody waits for. All of them one after the other: the oldest is gone first.
+void Journal::remove(std::vector<std::shared_ptr<Segment>> segments) {
+  if (!JournalSegments::may_wait(segments)) return segments_->remove_in_steps(segments);
+  remover_.post([this, segments = std::move(segments)] {
+    try {
+      segments_->remove_in_steps(segments);
+    } catch (const std::exception&) {
+      // They stay beside the database until it is closed or recovered.
+    }
+  });
 }
 
 void Journal::give_back() {
@@ -174,6 +186,10 @@ void Journal::sync_directory() { segments_->sync_directory(); }
 uint64_t Journal::disk_bytes() const noexcept { return segments_->disk_bytes(); }
 uint64_t Journal::uncovered_bytes() const noexcept { return segments_->uncovered_bytes(); }
 
+uint64_t Journal::page_file_share() const noexcept { return segments_->page_file_share(); }
+
+void Journal::leave_for_copies(int64_t bytes) noexcept { segments_->leave_for_copies(bytes); }
+
 std::vector<std::string> Journal::segment_paths() const { return segments_->paths(); }
 
 void Journal::stop() {
@@ -190,6 +206,8 @@ void Journal::stop() {
   wake_.notify_all();
   writer_.stop();
   helper_.stop();
+  segments_->hurry();
+  remover_.stop();
 }
 
 void Journal::sync_rest() {

@@ -132,17 +132,22 @@ class Journal {
   // New segments are bound to this state of the page file from now on.
   void rebind(const JournalBinding& binding);
   // The page file covers everything up to `covered`: segments that hold nothing newer are recycled
-  // (at most two are kept) or emptied in steps and removed. Never touches the segment being
-  // written, except when everything in it is covered and the journal is idle. May take a while:
-  // call from a worker. `covered` must be durable in the page file. Throws only if the sync of the
-  // directory failed, which ends the journal. What is newer than `limit` stays for whoever reads
-  // it.
+  // (at most two are kept) or removed, large ones in steps and later. Never touches the segment
+  // being written, except when everything in it is covered and the journal is idle. May take a
+  // while: call from a worker. `covered` must be durable in the page file. Throws only if the sync
+  // of the directory failed, which ends the journal. What is newer than `limit` stays for whoever
+  // reads it.
   void recycle(Seq covered, Seq limit = kSeqMax);
   // A checkpoint found no space: gives back what is prepared for writes, and leaves it to the page
   // file until recycle(). After stop() also what the current segment has left.
   void give_back();
   uint64_t disk_bytes() const noexcept;       // of all segments
   uint64_t uncovered_bytes() const noexcept;  // of those that the page file needs room for
+  // Space on the disk that the page file may need for what the segments hold.
+  uint64_t page_file_share() const noexcept;
+  // And what it will need besides, for pages that a checkpoint copies; less than 0: it has so much
+  // more than it needs.
+  void leave_for_copies(int64_t bytes) noexcept;
   // Syncs the directory, which is the database's too. Throws for good once that has failed for
   // anybody.
   void sync_directory();
@@ -169,6 +174,7 @@ class Journal {
   template <typename Work>
   void or_fail(const Work& work);
   void recycle_segments(Seq covered, Seq limit);
+  void remove(std::vector<std::shared_ptr<Segment>> segments);
   void give_segments_back();
   void sync_rest();
   void fail_if_directory_is_lost() noexcept;
@@ -219,6 +225,7 @@ class Journal {
 
   Worker writer_;                         // the journal thread
   Worker helper_{Priority::kBackground};  // prepares segments
+  Worker remover_{Priority::kBackground};
 };
 
 }  // namespace hotbolt

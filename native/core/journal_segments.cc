@@ -21,6 +21,8 @@ constexpr uint64_t kGrowth = 4;              // of segment sizes
 constexpr uint64_t kUrgentSizeMax = 4 << 20;
 constexpr size_t kPreparedMax = 2;
 constexpr uint64_t kBlockSize = 4096;
+constexpr uint64_t kPlenty = 2;
+constexpr uint64_t kPageBytesPerByte = 3;  // of a segment: what the page file may take for it
 
 // Segments are whole blocks, so that a recycled one is recognised as being of the size that is
 // wanted.
@@ -151,11 +153,12 @@ void JournalSegments::extend(Segment& segment, uint64_t size) {
 // twice as much there: of an entry that is little longer than half a page, each has the rest of a
 // page for itself. A file system that says "0" may not know: whether there is space is then found
 // out by taking it.
-void JournalSegments::require_room_for_page_file(uint64_t size) const {
-  const uint64_t content = size + uncovered_bytes();
-  const uint64_t needed = size + 3 * content + given_back();
+void JournalSegments::require_room_for_page_file(uint64_t size, uint64_t times) const {
+  const auto content = static_cast<int64_t>(kPageBytesPerByte * size + page_file_share());
+  const uint64_t needed =
+      size + static_cast<uint64_t>(std::max<int64_t>(content + copies_bytes_, 0));
   const uint64_t available = files_.free_space_bytes(directory_of(path_));
-  if (available == 0 || available >= needed) return;
+  if (available == 0 || available >= times * needed) return;
   throw Error(ErrorCode::ERR_NO_SPACE,
               "the disk has " + std::to_string(available) +
                   " bytes left, and the database needs them for what was written before: free some "
@@ -172,7 +175,7 @@ void JournalSegments::make_spare(uint64_t bytes, uint64_t reserve) {
     wanted = std::max(wanted, std::min(target_size_ / 16, kUrgentSizeMax));
   }
   const auto make = [&](uint64_t size) {
-    if (reserve > 0) require_room_for_page_file(size);
+    if (reserve > 0) require_room_for_page_file(size, size == least ? 1 : kPlenty);
     keep(create(size));
   };
   try {
@@ -266,7 +269,7 @@ void JournalSegments::prepare_ahead() noexcept {
   const uint64_t taken_count = taken_count_;
   lock.unlock();
   try {
-    require_room_for_page_file(size);
+    require_room_for_page_file(size, kPlenty);
     const std::shared_ptr<Segment> segment = create(size);
     finish(*segment, true);
     lock.lock();
@@ -313,7 +316,7 @@ void JournalSegments::rename_to_next(Segment& segment) {
   segment.last_seq = 0;
 }
 
-void JournalSegments::recycle(Seq covered, Seq limit) {
+std::vector<std::shared_ptr<Segment>> JournalSegments::recycle(Seq covered, Seq limit) {
   std::vector<std::shared_ptr<Segment>> kept;
   std::vector<std::shared_ptr<Segment>> removed;
   {
@@ -332,7 +335,7 @@ void JournalSegments::recycle(Seq covered, Seq limit) {
     rename_to_next(*segment);
     keep(segment);
   }
-  remove_in_steps(removed);
+  return removed;
 }
 
 std::vector<std::shared_ptr<Segment>> JournalSegments::take_idle() {
@@ -364,10 +367,16 @@ void JournalSegments::remove_in_steps(const std::vector<std::shared_ptr<Segment>
     for (uint64_t size = segment->size; size > kShrinkStep;) {
       size -= kShrinkStep;
       segment->file->resize(size);
-      files_.sleep_us(kShrinkSleepUs);
+      if (!hurries_) files_.sleep_us(kShrinkSleepUs);
     }
     files_.remove(segment->path);
   }
+}
+
+bool JournalSegments::may_wait(const std::vector<std::shared_ptr<Segment>>& segments) {
+  const auto is_large = [](const auto& segment) { return segment->size > kShrinkStep; };
+  const auto is_own = [](const auto& segment) { return segment->epoch == 0; };
+  return std::ranges::any_of(segments, is_large) && std::ranges::all_of(segments, is_own);
 }
 
 std::vector<std::shared_ptr<Segment>> JournalSegments::take_prepared() {
@@ -396,9 +405,10 @@ void JournalSegments::cut_current() {
   current_->size = current_->used;
 }
 
-uint64_t JournalSegments::given_back() const {
+uint64_t JournalSegments::page_file_share() const {
+  const uint64_t content = uncovered_bytes();
   std::lock_guard lock(mutex_);
-  return given_back_;
+  return kPageBytesPerByte * content + given_back_;
 }
 
 uint64_t JournalSegments::disk_bytes() const {

@@ -73,14 +73,17 @@ class JournalSegments {
   void prepare_ahead() noexcept;
 
   // --- worker ---
-  // The page file holds everything up to `covered`: recycles or removes full segments that hold
-  // nothing newer, unless somebody still reads what is newer than `limit`.
-  void recycle(Seq covered, Seq limit);
+  // The page file holds everything up to `covered`: recycles full segments that hold nothing newer,
+  // unless somebody still reads what is newer than `limit`, and gives those that are to be removed.
+  std::vector<std::shared_ptr<Segment>> recycle(Seq covered, Seq limit);
   // Gives back all but one small segment. REQUIRES: everything is covered, and the journal thread
   // is not writing. In two steps, because the caller holds the journal's mutex during the first:
   // take from the list, then remove.
   std::vector<std::shared_ptr<Segment>> take_idle();
   void remove_in_steps(const std::vector<std::shared_ptr<Segment>>& segments);
+  // Whether their removal takes long, and may come after that of others.
+  static bool may_wait(const std::vector<std::shared_ptr<Segment>>& segments);
+  void hurry() noexcept { hurries_ = true; }  // no pauses from now on
   // Gives the space of prepared segments back to the page file, and leaves it to it until
   // recycle(). One small segment stays, for removals. In the same two steps.
   std::vector<std::shared_ptr<Segment>> take_prepared();
@@ -92,6 +95,10 @@ class JournalSegments {
   uint64_t disk_bytes() const;
   // Without those that are covered and kept for a reader: these have their place in the page file.
   uint64_t uncovered_bytes() const;
+  // Space on the disk that the page file may need for what the segments hold, and what it will need
+  // besides.
+  uint64_t page_file_share() const;
+  void leave_for_copies(int64_t bytes) noexcept { copies_bytes_ = bytes; }
   std::vector<std::string> paths() const;  // of those that hold frames, oldest first
   void remove_all();                       // REQUIRES: no other thread is at work here
   void sync_directory();
@@ -107,9 +114,8 @@ class JournalSegments {
   std::shared_ptr<Segment> take_fitting(uint64_t bytes, uint64_t reserve,
                                         std::shared_ptr<Segment>& too_small);
   bool has_prepared() const;
-  uint64_t given_back() const;
   void extend(Segment& segment, uint64_t size);
-  void require_room_for_page_file(uint64_t size) const;
+  void require_room_for_page_file(uint64_t size, uint64_t times = 1) const;
   void keep(const std::shared_ptr<Segment>& segment);
   void rename_to_next(Segment& segment);
   uint64_t take_number();
@@ -129,7 +135,9 @@ class JournalSegments {
   // The newest number that was claimed. Numbers must follow the chain: what becomes ready with a
   // lower one gets another.
   uint64_t begun_number_ = 0;
-  Seq covered_ = 0;          // by the page file
+  Seq covered_ = 0;  // by the page file
+  std::atomic<int64_t> copies_bytes_{0};
+  std::atomic<bool> hurries_{false};
   uint64_t given_back_ = 0;  // bytes that are the page file's until recycle()
   uint64_t target_size_;     // of the next segment
   bool preparing_ = false;   // prepare_ahead() is asked for or at work

@@ -78,6 +78,7 @@ void Memtable::add_record(BucketTable& table, TablePath& path, Bytes key, const 
   link_version<Version>(*first, nullptr);
   if (!first->is_bucket()) set_value(*first, piece + header, size - header, value);
   auto* record = new (piece) Record{key_data, static_cast<uint32_t>(key.size()), first};
+  record_count_++;
   if (table.root_ == nullptr) {
     table.insert_first(arena_, record);
   } else {

@@ -183,6 +183,8 @@ class Memtable {
   // What it takes of memory or of the journal, whichever is more: by this it is sealed, and by this
   // acknowledgements are held back.
   uint64_t weight() const noexcept { return std::max<uint64_t>(bytes(), journal_bytes_); }
+  // Keys and names of buckets that it says something of.
+  size_t record_count() const noexcept { return record_count_; }
   // Whether a reader at `seq` may see something of it.
   bool holds_any(Seq seq) const noexcept { return written_ && first_seq_ <= seq; }
   // A bucket inside a bucket was touched or created here.
@@ -211,6 +213,7 @@ class Memtable {
   Seq newest_seq_ = 0;  // of the newest write
   Seq last_seq_ = 0;
   uint64_t journal_bytes_ = 0;
+  size_t record_count_ = 0;
   bool written_ = false;
   bool sealed_ = false;
   bool has_nested_buckets_ = false;

@@ -48,6 +48,7 @@ void OpWriter::append_bytes(Bytes bytes) {
 void OpWriter::start(OpKind kind, const BucketPath& path, size_t bytes) {
   HOTBOLT_ASSERT(path.size() <= kDepthMax);
   make_room(path, bytes);
+  count_++;
   grows_ = grows_ || (kind != OpKind::kRemove && kind != OpKind::kDeleteBucket);
   text_ += static_cast<char>(kind);
   const size_t begin = text_.size();
@@ -112,6 +113,7 @@ void OpWriter::clear() {
     text_.clear();
   }
   values_.clear();
+  count_ = 0;
   grows_ = false;
   last_path_ = 0;
   last_path_size_ = 0;

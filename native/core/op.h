@@ -80,6 +80,7 @@ class OpWriter {
 
   Body body() const { return {text_, values_}; }
   bool empty() const { return text_.empty(); }
+  size_t count() const { return count_; }
   // Whether it does anything but remove.
   bool grows() const { return grows_; }
   // Forgets everything, keeps the capacity up to 1 MiB.
@@ -91,6 +92,7 @@ class OpWriter {
   void append_bytes(Bytes bytes);
   LargeString text_;
   std::vector<SharedValue> values_;
+  size_t count_ = 0;
   bool grows_ = false;
   // Where the newest spelled-out path stands in text_, so that the next op can be compared with its
   // bytes: a path that equals it is written as 0xFF. (Comparing addresses would be wrong as soon as

@@ -80,6 +80,11 @@ std::optional<Meta> PageFile::previous_meta() const {
 FileStatus PageFile::status() const { return file_->status(); }
 uint64_t PageFile::size_bytes() const { return size_bytes_; }
 
+uint64_t PageFile::used_bytes() const {
+  std::lock_guard lock(mutex_);
+  return (meta_.high_water - std::min(meta_.high_water, free_pages_ + pending_pages_)) * page_size_;
+}
+
 // --- PageFile: the freelist ---
 
 void PageFile::load_freelist() {

@@ -139,6 +139,9 @@ class PageFile : public std::enable_shared_from_this<PageFile> {
   uint64_t free_pages() const { return free_pages_; }
   uint64_t pending_pages() const { return pending_pages_; }
   bool freelist_loaded() const { return freelist_loaded_; }
+  // Bytes of the pages that the newest state consists of; all below its high-water mark before the
+  // freelist is loaded.
+  uint64_t used_bytes() const;
 
   // --- writer: used by WriteTx and commit --- Loads the stored freelist, or finds the free pages
   // by a scan of all reachable pages (both metas' trees, if both are ours, so that the older one

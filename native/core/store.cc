@@ -41,6 +41,26 @@ Store::Store(FileSystem& files, std::string path, StoreOptions options,
 
 namespace {
 
+// The real path of a file that there is not yet. Says what stands in its way.
+std::string place_of(FileSystem& files, const std::string& path) {
+  if (files.link_status(path)) {
+    throw Error(ErrorCode::ERR_NOT_FOUND, path + " is a symbolic link to nothing").with_path(path);
+  }
+  const std::string directory = directory_of(path);
+  const std::optional<FileStatus> status = files.status(directory);
+  if (status && status->is_regular) {
+    throw Error(ErrorCode::ERR_NOT_A_FILE, directory + " is a file, not a directory")
+        .with_path(path);
+  }
+  try {
+    return files.real_path(directory) + "/" + name_of(path);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::ERR_NOT_FOUND) throw;
+    throw Error(ErrorCode::ERR_NOT_FOUND, "the directory " + directory + " does not exist")
+        .with_path(path);
+  }
+}
+
 // Makes the database if it may, where there is nothing, or an empty file. Gives the real path.
 std::string find_or_create(FileSystem& files, const std::string& path,
                            const StoreOptions& options) {
@@ -49,9 +69,11 @@ std::string find_or_create(FileSystem& files, const std::string& path,
   const std::optional<FileStatus> status = files.status(path);
   if (!status && !may_create)
     throw Error(ErrorCode::ERR_NOT_FOUND, path + " does not exist").with_path(path);
-  const std::string resolved =
-      status ? files.real_path(path) : files.real_path(directory_of(path)) + "/" + name_of(path);
-  if (status && (!status->is_regular || status->size_bytes > 0 || !may_create)) return resolved;
+  if (status && !status->is_regular) {
+    throw Error(ErrorCode::ERR_NOT_A_FILE, path + " is not a regular file").with_path(path);
+  }
+  const std::string resolved = status ? files.real_path(path) : place_of(files, path);
+  if (status && (status->size_bytes > 0 || !may_create)) return resolved;
   // An empty file beside a journal is what is left of a database.
   if (status && !list_journal(files, resolved).segments.empty()) return resolved;
   DatabaseId id{};
@@ -230,20 +252,6 @@ void Store::require_writable() {
   }
 }
 
-// Memory stays bounded when the page file cannot take what the journal still can. Removals may have
-// a little more, since they are how a program makes room.
-void Store::require_accepting(Growth growth) {
-  require_writable();
-  uint64_t limit = options_.retained_bytes_max;
-  if (growth == Growth::kShrinks) limit += options_.checkpoint_bytes;
-  if (!checkpoint_failed_ || backlog_bytes_ <= limit) return;
-  throw Error(
-      ErrorCode::ERR_NO_SPACE,
-      "the page file cannot grow, and more than maxRetainedBytes wait for it: free some space, "
-      "then try again")
-      .with_path(path_);
-}
-
 // The journal has the transaction already: a memtable that broke on the way must not be written or
 // merged.
 template <typename Change>
@@ -279,7 +287,9 @@ BucketTable& Store::table_for(BucketRef& ref, Seq seq) {
 
 // What throws here leaves no trace.
 Seq Store::commit_body(const OpWriter& ops) {
-  const Seq seq = journal_->append(ops.body(), ops.grows() ? Growth::kGrows : Growth::kShrinks);
+  Seq seq;
+  or_refuse(
+      [&] { seq = journal_->append(ops.body(), ops.grows() ? Growth::kGrows : Growth::kShrinks); });
   HOTBOLT_ASSERT(seq == last_seq_ + 1);
   last_seq_ = seq;
   const uint64_t bytes = frame_size(ops.body().size());
@@ -369,7 +379,7 @@ Seq Store::set_sequence(BucketRef& ref, uint64_t value) {
 }
 
 Seq Store::commit(const OpWriter& ops) {
-  require_accepting(ops.grows() ? Growth::kGrows : Growth::kShrinks);
+  require_accepting(ops.grows() ? Growth::kGrows : Growth::kShrinks, ops.count());
   if (ops.empty()) return last_seq_;
   Seq seq = commit_body(ops);
   change_memtable([&] { apply(ops.body(), seq); });

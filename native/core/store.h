@@ -61,14 +61,19 @@ class StoreListener {
   // SyncMode says).
   virtual void on_durable(Seq seq, Seq synced) noexcept = 0;
   virtual void on_failure(const Error& error) noexcept = 0;
+  // A write was refused for want of space, which a checkpoint may give back. On the owner's thread.
+  virtual void on_refusal() noexcept {}
 };
 
-// A merge of sealed memtables into the page file.
+// A merge of sealed memtables into the page file. Where the disk is full, maybe of the oldest
+// alone: the pages that this one gives back are needed for the next.
 struct Checkpoint {
+  bool reduce_to_oldest();                                 // false: it is the only one
   std::vector<std::shared_ptr<const Memtable>> memtables;  // newest first
   std::shared_ptr<PageFile> file;
   Seq covered = 0;
   uint64_t bytes = 0;
+  bool is_partial = false;  // only the oldest was merged
   std::shared_ptr<const ReadTx> result;
 };
 
@@ -77,6 +82,7 @@ struct Backlog {
   uint64_t active_bytes = 0;
   uint64_t sealed_bytes = 0;
   uint64_t written_bytes = 0;  // to the journal since the store was opened
+  bool is_short = false;       // of space: a checkpoint now would give some back
 };
 
 struct StoreStats {
@@ -144,7 +150,7 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   }
 
   // --- owner: memtables ---
-  Backlog backlog() const { return {active_->weight(), sealed_weight_, written_bytes_}; }
+  Backlog backlog() const { return {active_->weight(), sealed_weight_, written_bytes_, is_short_}; }
   bool seal();
   std::unique_ptr<Checkpoint> begin_checkpoint();  // nullptr: nothing is sealed
   void finish_checkpoint(Checkpoint& checkpoint);
@@ -207,8 +213,23 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   void with_all_pages(const std::shared_ptr<PageFile>& file,
                       const std::function<void()>& transaction);
   Meta merge(Checkpoint& checkpoint);
-  void require_accepting(Growth growth = Growth::kGrows);  // require_writable(), and ERR_NO_SPACE
-  void require_sound() const;                              // throws ERR_POISONED
+  // require_writable(), and ERR_NO_SPACE. `ops`: what the transaction consists of.
+  void require_accepting(Growth growth = Growth::kGrows, size_t ops = 1);
+  void require_bounded_backlog(Growth growth) const;
+  void look_for_space(Growth growth, size_t ops);
+  uint64_t free_inside() const;
+  void note_refusal(const Error& error) noexcept;
+  // Runs what a write must pass; whoever listens hears of a want of space.
+  template <typename Work>
+  void or_refuse(const Work& work) {
+    try {
+      work();
+    } catch (const Error& error) {
+      note_refusal(error);
+      throw;
+    }
+  }
+  void require_sound() const;  // throws ERR_POISONED
   void checkpoint_all();
   void release_file() noexcept;
   Seq commit_body(const OpWriter& ops);
@@ -245,6 +266,10 @@ class Store : public std::enable_shared_from_this<Store>, public JournalListener
   Seq last_seq_ = 0;
   uint64_t written_bytes_ = 0;  // to the journal
   uint64_t sealed_weight_ = 0;
+  size_t sealed_records_ = 0;
+  size_t records_until_look_ = 0;  // records of the active memtable that there is space for
+  bool is_short_ = false;
+  bool refusal_told_ = false;                // since the newest seal
   std::map<Seq, size_t> pins_;               // sequence numbers that snapshots read at
   std::unordered_set<Snapshot*> snapshots_;  // open ones
   std::unordered_set<Update*> updates_;      // open ones

@@ -20,6 +20,7 @@ void Store::install_over(std::shared_ptr<Memtable> active,
   for (auto& memtable : sealed) view->layers.push_back(std::move(memtable));
   view->base = std::move(base);
   std::shared_ptr<const View> old = std::exchange(view_, std::move(view));
+  if (active != active_) records_until_look_ = 0;
   active_ = std::move(active);
   structure_version_++;
   update_backlog();
@@ -41,6 +42,7 @@ bool Store::seal() {
 }
 
 bool Store::seal_active() {
+  is_short_ = refusal_told_ = false;
   // A transaction that changes nothing is in the journal all the same.
   if (active_->empty() && active_->journal_bytes() == 0) return false;
   const std::shared_ptr<Memtable> sealed = active_;
@@ -69,7 +71,11 @@ std::shared_ptr<const View> Store::settled_state(const Snapshot& snapshot) {
 
 void Store::update_backlog() {
   sealed_weight_ = 0;
-  for (size_t i = 1; i < view_->layers.size(); i++) sealed_weight_ += view_->layers[i]->weight();
+  sealed_records_ = 0;
+  for (size_t i = 1; i < view_->layers.size(); i++) {
+    sealed_weight_ += view_->layers[i]->weight();
+    sealed_records_ += view_->layers[i]->record_count();
+  }
   const uint64_t kept = defrag_ == nullptr ? 0 : options_.retained_bytes_max;
   backlog_bytes_ = sealed_weight_ - std::min(sealed_weight_, kept);
 }
@@ -99,17 +105,33 @@ void Store::with_all_pages(const std::shared_ptr<PageFile>& file,
 }
 
 Meta Store::merge(Checkpoint& checkpoint) {
-  std::vector<const Memtable*> pointers;
-  for (const auto& memtable : checkpoint.memtables) pointers.push_back(memtable.get());
   std::lock_guard lock(merge_mutex_);
   Meta meta;
-  with_all_pages(checkpoint.file, [&] {
+  const auto merge_all = [&] {
+    std::vector<const Memtable*> pointers;
+    for (const auto& memtable : checkpoint.memtables) pointers.push_back(memtable.get());
     WriteTx tx(checkpoint.file, pacer_, {});
     tx.apply(pointers);
     meta = tx.commit(history_.mark_at(checkpoint.covered));
-  });
+  };
+  try {
+    with_all_pages(checkpoint.file, merge_all);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::ERR_NO_SPACE || checkpoint.file->poisoned()) throw;
+    if (!checkpoint.reduce_to_oldest()) throw;
+    merge_all();
+  }
   checkpoint.result = checkpoint.file->begin_read();
   return meta;
+}
+
+bool Checkpoint::reduce_to_oldest() {
+  if (memtables.size() < 2) return false;
+  memtables.erase(memtables.begin(), memtables.end() - 1);
+  covered = memtables.front()->last_seq();
+  bytes = memtables.front()->weight();
+  is_partial = true;
+  return true;
 }
 
 void Store::run_checkpoint(Checkpoint& checkpoint) {

@@ -56,6 +56,7 @@ ErrorCode code_of(int error_number) {
     case EEXIST:
       return ErrorCode::ERR_EXISTS;
     case EISDIR:
+    case ENOTDIR:
     case ELOOP:  // a symbolic link where none is followed
     case ENXIO:  // a FIFO without a reader, a socket, a device without a driver
       return ErrorCode::ERR_NOT_A_FILE;

@@ -7,6 +7,7 @@ import { mkdir, open as openFile, readdir, rm, truncate } from 'node:fs/promises
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { open, type Database, type HotboltError } from '../../lib/index.ts'
+import { Checkpoints } from '../support/checkpoints.ts'
 import { runChild } from '../support/child.ts'
 import { copyAsCrashed } from '../support/crashed.ts'
 import { errorOf, expectRefusal } from '../support/refusal.ts'
@@ -101,6 +102,32 @@ async function writeRows(db: Database, count: number): Promise<void> {
   await db.flush()
 }
 
+const smallRow = Buffer.alloc(100, 'x')
+const smallRows = 80_000
+
+/** About 12 MiB. */
+async function writeSmallRows(db: Database): Promise<void> {
+  for (let n = 0; n < smallRows; n++) {
+    const durable = db.bucket('b').put(`k${n}`, smallRow)
+    if (n % 500 === 499) await durable
+  }
+  await db.checkpoint()
+}
+
+/** The only reason for a refusal is want of space. No turn of the event loop passes. */
+function isAccepted(write: () => Promise<void>): boolean {
+  try {
+    void write()
+    return true
+  } catch (error) {
+    expect((error as HotboltError).code).toBe('ERR_NO_SPACE')
+    return false
+  }
+}
+
+/** A row far from the one before. */
+const scattered = (n: number): string => `k${(n * 48_271) % smallRows}`
+
 describeIf('mount', 'a full disk', () => {
   test('refuses a write before it is visible; deletes, checkpoints and a close go on', () =>
     withDisk(24 << 20, async (path, disk) => {
@@ -140,6 +167,54 @@ describeIf('mount', 'a full disk', () => {
         await verifyFile(path)
       }),
   )
+
+  // Each dirties another page: a checkpoint writes far more than the journal holds.
+  test('takes scattered overwrites without end: after a refusal a checkpoint makes room', () =>
+    withDisk(24 << 20, async (path) => {
+      const db = await open(path, untimed)
+      await writeSmallRows(db)
+      const bucket = db.bucket('b')
+      let refusals = 0
+      for (let n = 0; n < 30_000; n++) {
+        if (isAccepted(() => bucket.put(scattered(n), smallRow))) continue
+        await db.checkpoint()
+        await bucket.put(scattered(n), smallRow)
+        refusals++
+      }
+      expect(refusals).toBeGreaterThan(0)
+      for (let n = 0; n < 10_000; n++) {
+        if (isAccepted(() => bucket.delete(scattered(n)))) continue
+        await db.checkpoint()
+        await bucket.delete(scattered(n))
+      }
+      await db.checkpoint()
+      expect(db.stats()).toMatchObject({ poisoned: false, checkpointFailing: false })
+      await db.close()
+      await verifyFile(path)
+    }))
+
+  test('is no obstacle to scattered overwrites that are awaited: checkpoints begin in time', () =>
+    withDisk(24 << 20, async (path) => {
+      const db = await open(path, untimed)
+      await writeSmallRows(db)
+      for (let n = 0; n < 20_000; n += 100) {
+        for (let m = n; m < n + 99; m++) void db.bucket('b').put(scattered(m), smallRow)
+        await db.bucket('b').put(scattered(n + 99), smallRow)
+      }
+      await db.close()
+      await verifyFile(path)
+    }))
+
+  test('that has refused a write begins a checkpoint, without a timer', () =>
+    withDisk(24 << 20, async (path) => {
+      const db = await open(path, untimed)
+      using checkpoints = new Checkpoints()
+      await writeUntilRefused(db)
+      await checkpoints.of(db, 1)
+      await db.bucket('b').put('after', 'v')
+      await db.close()
+      await verifyFile(path)
+    }))
 
   test('that others fill refuses writes, and takes them when it has space, without reopening', () =>
     withDisk(24 << 20, async (path, disk) => {

@@ -124,7 +124,7 @@ describe('threads', () => {
           checkpointBytes: 1 << 20,
           maxRetainedBytes: 1 << 20,
         }
-        const events = { onDurable: () => {}, onFailure: () => {} }
+        const events = { onDurable: () => {}, onFailure: () => {}, onRefusal: () => {} }
         await expectRefusal('ERR_LOCKED', () => second.open(path, options, events))
         const other = await second.open(join(directory, 'other.db'), options, events)
         second.put(other, second.bucket(undefined, 'b'), 'k', 'v')

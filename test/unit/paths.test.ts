@@ -1,6 +1,7 @@
 // Paths as they are given: a file: URL is one wherever a path is, and what is no path is refused
 // before anything is touched.
 
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { expect, test } from 'vitest'
@@ -24,7 +25,13 @@ import {
   verifyEtcdSnapshot,
 } from '../../lib/index.ts'
 import { expectRefusal } from '../support/refusal.ts'
-import { inDirectory, openFilesIn, verifyFile, withDatabase } from '../support/with-database.ts'
+import {
+  inDirectory,
+  leftovers,
+  openFilesIn,
+  verifyFile,
+  withDatabase,
+} from '../support/with-database.ts'
 
 test('a file: URL is accepted everywhere a path is', () =>
   inDirectory(async (directory) => {
@@ -125,3 +132,23 @@ test(
     expect(remote.message).toBe('Expected `path` to be a path or a file: URL, got http://x/y')
   }),
 )
+
+test('what is in the way of a database is named', () =>
+  inDirectory(async (directory) => {
+    await writeFile(join(directory, 'text'), 'a text')
+    await mkdir(join(directory, 'folder'))
+    await symlink('nowhere', join(directory, 'link'))
+    const cases = [
+      ['text/x.db', 'ERR_NOT_A_FILE', /text is a file, not a directory/],
+      ['folder', 'ERR_NOT_A_FILE', /folder is not a regular file/],
+      ['link', 'ERR_NOT_FOUND', /link is a symbolic link to nothing/],
+      ['missing/x.db', 'ERR_NOT_FOUND', /the directory .*missing does not exist/],
+      ['x.db/', 'ERR_INVALID_ARGUMENT', /without a slash at its end/],
+    ] as const
+    for (const [name, code, message] of cases) {
+      // Not join(), which would tidy it up.
+      const error = await expectRefusal(code, () => open(`${directory}/${name}`))
+      expect(error.message).toMatch(message)
+    }
+    expect(leftovers(join(directory, 'x.db'))).toEqual([])
+  }))

@@ -98,7 +98,7 @@ void require_attached(napi_env env, napi_value memory, const char* name) {
   if (!detached) return;
   throw Error(ErrorCode::ERR_INVALID_ARGUMENT,
               std::string("Expected `") + name +
-                  "` to be bytes, got a view whose memory was transferred away");
+                  "` to be a Uint8Array, got one whose memory was transferred away");
 }
 
 }  // namespace

@@ -16,8 +16,8 @@ namespace hotbolt {
 
 namespace {
 
-constexpr uint64_t kPagesForRemovals = 1024;
-constexpr uint64_t kPagesPerBranch = 32;  // there are fewer branches than one in so many pages
+constexpr uint64_t kPagesForRemovals = 1024;  // at most
+constexpr uint64_t kPagesPerBranch = 32;      // there are fewer branches than one in so many pages
 constexpr size_t kRecordsPerLook = 1000;
 constexpr uint64_t kReliefBytesMin = 256 << 10;  // a checkpoint of less gives little back
 
@@ -54,7 +54,8 @@ void Store::look_for_space(Growth growth, size_t ops) {
   const uint64_t whole = used + used / 8;  // pages split
   const uint64_t leaves = (sealed_records_ + active_records) * page_size;
   const uint64_t copies = std::min(leaves + used / kPagesPerBranch, whole);
-  const uint64_t needed = std::min(copies + kPagesForRemovals * page_size, whole);
+  const uint64_t for_removals = std::min(kPagesForRemovals * page_size, whole / 4);
+  const uint64_t needed = std::min(copies + for_removals, whole);
 
   const uint64_t inside = free_inside();
   const uint64_t space = files_.free_space_bytes(directory_of(path_)) + inside;

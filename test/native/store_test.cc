@@ -177,7 +177,7 @@ TEST("a defragmentation gives way when the disk is nearly full; the writer does 
   auto defrag = std::make_shared<Defrag>(store, DefragOptions{});
   defrag->prepare();
   defrag->pin();
-  files.set_free_space(1 << 20);
+  files.set_free_space(3 << 20);
   EXPECT_THROWS_CODE(ErrorCode::ERR_NO_SPACE, defrag->copy());
   defrag->abort();
   defrag->release();

@@ -173,6 +173,7 @@ TEST("a defragmentation gives way when the disk is nearly full; the writer does 
   BucketRef ref;
   ref.path = {"b"};
   for (int n = 0; n < 4000; n++) store->put(ref, std::to_string(n), std::string(1000, 'v'));
+  listener->wait(store->submit());
   checkpoint(*store);
   auto defrag = std::make_shared<Defrag>(store, DefragOptions{});
   defrag->prepare();

@@ -4,11 +4,12 @@
 // again finishes it.
 
 import { HotboltError, toHotboltError } from '../errors.ts'
+import { lookAt, notAFile } from '../safe-files.ts'
 import { targetError } from './backup-error.ts'
 import { checkDeleteBackupOptions, type DeleteBackupOptions } from './backup-options.ts'
 import { findBackups, lookAtBackup, type FoundBackup } from './backups.ts'
 import { targetFrom } from './directory-target.ts'
-import { DirectorySyncs, lookAt, makeDirectories, notAFile } from './files.ts'
+import { DirectorySyncs, makeDirectories } from './files.ts'
 import { FreezeJournal } from './freeze-journal.ts'
 import { encodeManifest, manifestKey, readManifest } from './manifest.ts'
 import { forEachOf } from './semaphore.ts'

@@ -17,18 +17,10 @@ import { addAbortSignal, type Readable } from 'node:stream'
 import { HotboltError, toHotboltError } from '../errors.ts'
 import { isPath, pathOf } from '../paths.ts'
 import { invalid } from '../rules.ts'
+import { fileMode, kindOf, lookBelow, notAFile, openFile, requireFile } from '../safe-files.ts'
 import { targetRule } from './backup-options.ts'
 import { throwIfAborted } from './cancellation.ts'
-import {
-  DirectorySyncs,
-  fileMode,
-  kindOf,
-  lookBelow,
-  makeDirectories,
-  notAFile,
-  openFile,
-  requireFile,
-} from './files.ts'
+import { DirectorySyncs, makeDirectories } from './files.ts'
 import { isKey, requireKey, type Target, type TargetBody, type TargetObject } from './target.ts'
 import { copyFile } from './transfer.ts'
 

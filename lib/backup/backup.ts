@@ -9,15 +9,20 @@
 // A failure cancels what still runs, waits for it, releases every freeze, and deletes what was put.
 // It is told as what it is; what goes wrong after it is added to its message.
 
-import { randomBytes } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
-import { mkdir, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Thrown } from '../callbacks.ts'
-import { HotboltError, toHotboltError } from '../errors.ts'
+import { HotboltError, onDisk, toHotboltError } from '../errors.ts'
 import { directoryMode } from '../safe-files.ts'
-import { claimName, deadFreezes, stateDirectoryOf } from './backup-claim.ts'
+import {
+  claimName,
+  deadFreezes,
+  removeStaging,
+  requireStagingPlace,
+  stagingPlaceOf,
+  stateDirectoryOf,
+} from './backup-claim.ts'
 import { messageOf, sourceError, targetError } from './backup-error.ts'
 import { deleteObjects, requireOwners } from './backup-objects.ts'
 import { BackupObserver } from './backup-observer.ts'
@@ -40,6 +45,7 @@ import { Freezer, type Pin } from './freezer.ts'
 import { GuardedSource, requireSource } from './guarded-source.ts'
 import { encodeManifest, manifestKey } from './manifest.ts'
 import type { Manifest, ManifestTable } from './manifest.ts'
+import { runFolder } from './names.ts'
 import { RateLimit } from './rate-limit.ts'
 import { TableCopier } from './table-copier.ts'
 import { listTables } from './table-list.ts'
@@ -76,11 +82,14 @@ export async function runBackup(
   }
   const { name, signal, unfreezeTimeoutMs: timeoutMs } = resolved
   const target = targetFrom(resolved.target)
-  const stateDirectory = stateDirectoryOf(resolved.stateDirectory, target)
   throwIfAborted(signal, 'The backup')
+  const stateDirectory = await stateDirectoryOf(resolved.stateDirectory, target)
   await requireApart(source, target)
+  const stagingPlace = await stagingPlaceOf(target)
+  await requireStagingPlace(stagingPlace)
   const journal = await claimName({ target, stateDirectory, name, timeoutMs, clock, signal })
-  return new Backup(source, { ...resolved, target, stateDirectory }, journal, clock).run()
+  const places = { target, stateDirectory, stagingPlace }
+  return new Backup(source, { ...resolved, ...places }, journal, clock).run()
 }
 
 /** In a catalog's directory, backups would be in the way of its stores. */
@@ -95,6 +104,7 @@ async function requireApart({ location }: FreezeSource, target: Target): Promise
 interface BackupOptions extends ResolvedCreateBackupOptions {
   readonly target: Target
   readonly stateDirectory: string
+  readonly stagingPlace: string
 }
 
 class Backup {
@@ -106,6 +116,7 @@ class Backup {
   readonly #freezer: Freezer
   readonly #observer: BackupObserver
   readonly #createdAt = new Date().toISOString()
+  /** The name of its directory. */
   readonly #staging: string
   /** Of the caller's signal, of a failed table, and of an error in a callback. */
   readonly #cancellation = new AbortController()
@@ -140,8 +151,7 @@ class Backup {
     })
     const { warn: onWarning, changed: onChange } = this.#observer
     this.#freezer = new Freezer(this.#source, journal, options, { onWarning, onChange }, clock)
-    const parent = options.target.stagingDirectory ?? tmpdir()
-    this.#staging = join(parent, `${journal.name}-${randomBytes(8).toString('hex')}`)
+    this.#staging = runFolder(journal.name)
   }
 
   get #signal(): AbortSignal {
@@ -202,12 +212,12 @@ class Backup {
   }
 
   async #makeStaging(): Promise<void> {
-    try {
-      await makeDirectories(join(this.#staging, '..'), new DirectorySyncs())
-      await mkdir(this.#staging, { mode: directoryMode })
-    } catch (error) {
-      throw toHotboltError(error)
-    }
+    const { stagingPlace } = this.#options
+    await onDisk(async () => {
+      await makeDirectories(stagingPlace, new DirectorySyncs())
+      await requireStagingPlace(stagingPlace)
+      await mkdir(join(stagingPlace, this.#staging), { mode: directoryMode })
+    })
   }
 
   async #freezeAll(pins: readonly Pin[]): Promise<void> {
@@ -263,7 +273,7 @@ class Backup {
       backup: this.#journal.name,
       source: this.#source,
       target: this.#target,
-      staging: this.#staging,
+      staging: join(this.#options.stagingPlace, this.#staging),
       bytesPerSecond: Math.ceil(bytesPerSecond / slots),
       graceMs,
       clock: this.#clock,
@@ -401,7 +411,7 @@ class Backup {
 
   #removeStaging(): Promise<boolean> {
     return this.#observer.attempt('Removing copied files', () =>
-      rm(this.#staging, { recursive: true, force: true }),
+      removeStaging(this.#target, this.#journal.name, { staging: this.#staging }),
     )
   }
 

@@ -49,7 +49,7 @@ export async function runClean(
   requireSource(source)
   const resolved = resolveCleanFreezesOptions(options)
   const target = resolved.target === undefined ? undefined : targetFrom(resolved.target)
-  const stateDirectory = stateDirectoryOf(resolved.stateDirectory, target)
+  const stateDirectory = await stateDirectoryOf(resolved.stateDirectory, target)
   return new Cleaner(source, resolved, target, stateDirectory, clock).run()
 }
 
@@ -83,9 +83,11 @@ class Cleaner {
     const names = await journalNames(this.#stateDirectory)
     for (const name of names) await this.#cleanAfter(name)
     if (!this.#options.dryRun) {
-      await this.#attempt('Removing what is left of records', () =>
-        removeHalfJournals(this.#stateDirectory),
-      )
+      await this.#attempt('Removing what is left of records', async () => {
+        for (const { message } of await removeHalfJournals(this.#stateDirectory)) {
+          this.#warnings.push(`What is left of a record was not removed: ${message}`)
+        }
+      })
     }
     return {
       released: this.#released,
@@ -169,7 +171,7 @@ class Cleaner {
       const isComplete = await hasManifest(target, name)
       if (!dryRun) {
         if (!isComplete) await deleteObjects(target, name, unfreezeTimeoutMs, this.#clock)
-        await removeStaging(run, name)
+        await removeStaging(target, name, run)
         await journal.endRun()
       }
       if (!isComplete) this.#abandoned.push(name)

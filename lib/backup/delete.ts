@@ -3,13 +3,12 @@
 // The manifest goes first, durably: what a crash leaves of the rest is no backup, and deleting
 // again finishes it.
 
-import { HotboltError, toHotboltError } from '../errors.ts'
-import { lookAt, notAFile } from '../safe-files.ts'
+import { HotboltError } from '../errors.ts'
+import { notAFile } from '../safe-files.ts'
 import { targetError } from './backup-error.ts'
 import { checkDeleteBackupOptions, type DeleteBackupOptions } from './backup-options.ts'
 import { findBackups, lookAtBackup, type FoundBackup } from './backups.ts'
 import { targetFrom } from './directory-target.ts'
-import { DirectorySyncs, makeDirectories } from './files.ts'
 import { FreezeJournal } from './freeze-journal.ts'
 import { encodeManifest, manifestKey, readManifest } from './manifest.ts'
 import { forEachOf } from './semaphore.ts'
@@ -146,22 +145,11 @@ async function deleteObjects(target: Target, name: string): Promise<void> {
 async function whileNotRunning<T>(target: Target, name: string, run: () => Promise<T>): Promise<T> {
   const { stateDirectory } = target
   if (stateDirectory === undefined) return run()
-  await makeStateDirectory(stateDirectory)
   const journal = await FreezeJournal.create(stateDirectory, name)
   try {
     return await run()
   } finally {
     await journal.close()
-  }
-}
-
-async function makeStateDirectory(path: string): Promise<void> {
-  try {
-    await makeDirectories(path, new DirectorySyncs())
-    const stats = await lookAt(path)
-    if (stats?.isDirectory() !== true) throw notAFile(path, 'is not a directory')
-  } catch (error) {
-    throw toHotboltError(error, path)
   }
 }
 

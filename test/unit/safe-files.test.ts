@@ -97,13 +97,14 @@ test('a directory that is a link, or open to others, is not our own', () =>
     await symlink(path, join(directory, 'link'))
     await expectRefusal('ERR_NOT_A_FILE', () => requireOwnDirectory(join(directory, 'link')))
     await requirePrivateDirectory(path)
-    await chmod(path, 0o755)
+    await chmod(path, 0o775)
     await requireOwnDirectory(path)
     await expectRefusal('ERR_PERMISSION', () => requirePrivateDirectory(path))
     await chmod(path, 0o777)
     await expectRefusal('ERR_PERMISSION', () => requireOwnDirectory(path))
     await chmod(path, 0o1777)
     await requireOwnDirectory(path)
+    await expectRefusal('ERR_PERMISSION', () => requirePrivateDirectory(path))
   }))
 
 testIf('root', 'what belongs to a stranger is not used; what the directory owner has, is', () =>

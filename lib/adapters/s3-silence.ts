@@ -1,5 +1,5 @@
-// No call waits for ever: a service that says nothing for some time is an error, and so is an object
-// whose bytes stop coming. The time in which the caller does something else does not count.
+// No call waits for ever: a service that says nothing for some time is an error, and so is an
+// object whose bytes stop coming. The time in which the caller does something else does not count.
 
 import type { Readable } from 'node:stream'
 /** A call with a signal of its own, which ends with the caller's or when `timeoutMs` are over. */

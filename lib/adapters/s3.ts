@@ -4,9 +4,9 @@
 //   const target = s3Target({ client: new S3Client({}), bucket: 'backups', prefix: 'production' })
 //   await createBackup(catalog, { target, stateDirectory: '/var/lib/backups' })
 //
-// @aws-sdk/client-s3 and @aws-sdk/lib-storage are loaded by the first verb. Retries and checksums (a
-// CRC-32 of every request by default) are those of the client's configuration. What the service says
-// is proven before it is believed (s3-listing.ts), and its silence ends a call (s3-silence.ts).
+// @aws-sdk/client-s3 and @aws-sdk/lib-storage are loaded by the first verb. Retries and checksums
+// (a CRC-32 of every request by default) are those of the client's configuration. What the service
+// says is proven before it is believed (s3-listing.ts); its silence ends a call (s3-silence.ts).
 // Parts of an upload that fails or is cancelled are removed; those of a process that was killed are
 // not: a lifecycle rule of the bucket should abort incomplete uploads.
 
@@ -34,8 +34,8 @@ export interface S3TargetOptions {
   /** Of all keys; without one the bucket is used from its top. */
   readonly prefix?: string | undefined
   /**
-   * How long an answer, or the next bytes of an object, may be waited for. 120,000; what is uploaded
-   * has a second more for each 64 KiB.
+   * How long an answer, or the next bytes of an object, may be waited for. 120,000; an upload has
+   * a second more for each 64 KiB.
    */
   readonly timeoutMs?: number | undefined
 }
@@ -191,7 +191,7 @@ class S3Target implements Target {
   #uploadSend(sdk: Sdk, signal: AbortSignal | undefined): (command: Command) => Promise<unknown> {
     return (command) => {
       if (command instanceof sdk.AbortMultipartUploadCommand) {
-        const { input } = command as { readonly input?: object }
+        const { input } = command
         // What made the upload fail is the error to report.
         return this.#removeParts(sdk, input ?? {}).catch(() => undefined)
       }

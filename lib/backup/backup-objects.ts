@@ -6,7 +6,7 @@ import { targetError } from './backup-error.ts'
 import { withDeadline, type Clock } from './clock.ts'
 import { manifestKey, readManifest, type ManifestTable } from './manifest.ts'
 import { forEachOf } from './semaphore.ts'
-import type { Target } from './target.ts'
+import { listBelow, type Target } from './target.ts'
 
 const deletesAtATime = 8
 
@@ -14,14 +14,14 @@ const deletesAtATime = 8
 export function hasManifest(target: Target, name: string, signal?: AbortSignal): Promise<boolean> {
   const key = manifestKey(name)
   return asOwn(target, async () => {
-    for await (const object of target.list(key, signal)) if (object.key === key) return true
+    for await (const object of listBelow(target, key, signal)) if (object.key === key) return true
     return false
   })
 }
 
 export function hasObjects(target: Target, name: string, signal?: AbortSignal): Promise<boolean> {
   return asOwn(target, async () => {
-    for await (const _ of target.list(`${name}/`, signal)) return true
+    for await (const _ of listBelow(target, `${name}/`, signal)) return true
     return false
   })
 }
@@ -37,7 +37,7 @@ export function deleteObjects(
     withDeadline((signal) => target.delete(key, signal), timeoutMs, clock)
   const listKeys = async (signal: AbortSignal): Promise<string[]> => {
     const keys: string[] = []
-    for await (const { key, problem } of target.list(`${name}/`, signal)) {
+    for await (const { key, problem } of listBelow(target, `${name}/`, signal)) {
       if (problem === undefined) keys.push(key)
     }
     return keys

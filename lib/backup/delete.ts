@@ -12,7 +12,7 @@ import { targetFrom } from './directory-target.ts'
 import { FreezeJournal } from './freeze-journal.ts'
 import { encodeManifest, manifestKey, readManifest } from './manifest.ts'
 import { forEachOf } from './semaphore.ts'
-import { isKey, type Target, type TargetObject } from './target.ts'
+import { isKey, listBelow, type Target, type TargetObject } from './target.ts'
 
 /** Objects that are deleted at a time. */
 const deletesAtOnce = 16
@@ -130,7 +130,7 @@ async function needOf(
 async function deleteObjects(target: Target, name: string): Promise<void> {
   await target.delete(manifestKey(name))
   let foreign: TargetObject | undefined
-  await forEachOf(target.list(`${name}/`), deletesAtOnce, async (object) => {
+  await forEachOf(listBelow(target, `${name}/`), deletesAtOnce, async (object) => {
     if (isKey(object.key)) await target.delete(object.key)
     else foreign = object
   })

@@ -6,6 +6,7 @@
 // on with its code, or as ERR_IO with the cause.
 
 import type { Readable } from 'node:stream'
+import { HotboltError } from '../errors.ts'
 import { invalid } from '../rules.ts'
 
 export interface Target {
@@ -46,6 +47,27 @@ export interface TargetObject {
    * been followed or opened, and its key may be none.
    */
   readonly problem?: string
+}
+
+/**
+ * What a target lists below a prefix. ERR_IO when it lists what it was not asked for: objects are
+ * deleted for being in a list.
+ */
+export async function* listBelow(
+  target: Target,
+  prefix: string,
+  signal?: AbortSignal,
+): AsyncIterable<TargetObject> {
+  for await (const object of target.list(prefix, signal)) {
+    const isAsked = typeof object.key === 'string' && object.key.startsWith(prefix)
+    if (!isAsked) throw unasked(target, prefix)
+    yield object
+  }
+}
+
+function unasked({ location }: Target, prefix: string): HotboltError {
+  const message = `${location} lists more than what begins with "${prefix}": it is not believed`
+  return new HotboltError('ERR_IO', message, { path: location })
 }
 
 const keyLengthMax = 1024

@@ -21,7 +21,7 @@ import type { Manifest, ManifestFile, ManifestTable } from './manifest.ts'
 import { ObjectReader } from './object-reader.ts'
 import { forEachOf } from './semaphore.ts'
 import { StoreMaintainer } from '../maintenance/store-maintainer.ts'
-import type { Target } from './target.ts'
+import { listBelow, type Target } from './target.ts'
 import { sizeOf, TransferMeter } from './transfer-meter.ts'
 
 const what = 'Verifying the backup'
@@ -129,7 +129,7 @@ class Verifier {
 
   async *#list(prefix: string): ReturnType<Target['list']> {
     try {
-      yield* this.#target.list(prefix, this.#meter.signal)
+      yield* listBelow(this.#target, prefix, this.#meter.signal)
     } catch (error) {
       if (!HotboltError.is(error, 'ERR_NOT_A_FILE')) throw error
       this.#tell(prefix.slice(0, -1), error.message)

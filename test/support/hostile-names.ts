@@ -1,8 +1,9 @@
 // Hostile directories: what somebody else may have put under a name that we make, open or remove,
 // and the proof that nothing outside was touched because of it.
 //
-//   const outside = await Outside.make(directory)
-//   await plants.link!(path, outside)
+//   await Outside.make(directory)
+//   const outside = await Outside.of(directory)
+//   await plantAt('a pipe', path, outside)
 //   ... whatever the library does ...
 //   await outside.expectUntouched()
 
@@ -36,8 +37,9 @@ export class Outside {
   readonly path: string
   readonly #before = new Map<string, string>()
 
-  static async make(directory: string): Promise<Outside> {
-    const outside = new Outside(join(directory, 'outside'))
+  /** Makes the files. */
+  static async make(directory: string): Promise<void> {
+    const outside = new Outside(directory)
     await mkdir(join(outside.folder, 'below'), { recursive: true })
     const db = await open(outside.database)
     await db.bucket('theirs').put('key', 'value')
@@ -45,13 +47,18 @@ export class Outside {
     for (const path of [outside.file, join(outside.folder, 'below/file')]) {
       await writeFile(path, 'theirs')
     }
+  }
+
+  /** Those that are there, as they are now. */
+  static async of(directory: string): Promise<Outside> {
+    const outside = new Outside(directory)
     await outside.#look()
     for (const [path, state] of await outside.#look()) outside.#before.set(path, state)
     return outside
   }
 
-  private constructor(path: string) {
-    this.path = path
+  private constructor(directory: string) {
+    this.path = join(directory, 'outside')
   }
 
   /** A database that is nobody's record, an ordinary file, a directory with files in it. */
@@ -167,15 +174,6 @@ async function orSomething(path: string): Promise<void> {
 export async function plantAt(plant: string, path: string, outside: Outside): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
   await plants[plant]!(path, outside)
-}
-
-/** Whether the file system says that a file was read. */
-export async function tellsReading(directory: string): Promise<boolean> {
-  const path = join(directory, 'probe')
-  await writeFile(path, 'x')
-  await utimes(path, longAgo, new Date())
-  await readFile(path)
-  return (await lstat(path)).atimeMs !== longAgo.getTime()
 }
 
 /** Lets go of whoever waits for the other end of a pipe below, so that a failure ends. */

@@ -18,6 +18,7 @@ import {
 } from './freeze-journal.ts'
 import type { Freeze } from './freeze-source.ts'
 import { isRunFolder } from './names.ts'
+import { otherClaim } from './target-claim.ts'
 import type { Target } from './target.ts'
 
 /** Of the default name, which has seconds. */
@@ -122,7 +123,9 @@ async function requireUnused(claim: Claim, journal: FreezeJournal): Promise<void
     new HotboltError('ERR_EXISTS', `${what} "${name}" in ${target.location} already`)
   if (await hasManifest(target, name, signal)) throw exists('There is a backup')
   const run = journal.run()
+  const other = await otherClaim(target, run ?? {}, name, signal)
   if (run === undefined) {
+    if (other !== undefined) throw other
     if (await hasObjects(target, name, signal))
       throw exists('There is something that is no backup under')
     return
@@ -131,9 +134,10 @@ async function requireUnused(claim: Claim, journal: FreezeJournal): Promise<void
     const message = `A run for "${name}" in ${run.target} has died: clean up after it first`
     throw new HotboltError('ERR_EXISTS', message)
   }
-  await deleteObjects(target, name, timeoutMs, clock)
+  if (other === undefined) await deleteObjects(target, name, timeoutMs, clock)
   await removeStaging(target, name, run)
   await journal.endRun()
+  if (other !== undefined) throw other
 }
 
 /** Where the runs that put into the target make their files. */

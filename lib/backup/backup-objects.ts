@@ -5,8 +5,9 @@ import { HotboltError } from '../errors.ts'
 import { targetError } from './backup-error.ts'
 import { withDeadline, type Clock } from './clock.ts'
 import { manifestKey, readManifest, type ManifestTable } from './manifest.ts'
+import { claimKey } from './names.ts'
 import { forEachOf } from './semaphore.ts'
-import { listBelow, type Target } from './target.ts'
+import { listBelow, type Target, type UnfinishedObject } from './target.ts'
 
 const deletesAtATime = 8
 
@@ -26,7 +27,7 @@ export function hasObjects(target: Target, name: string, signal?: AbortSignal): 
   })
 }
 
-/** Deletes all objects of the backup, the manifest first. `timeoutMs`: of each call. */
+/** Deletes all objects of the backup, the manifest first and the claim last. `timeoutMs`: of each call. */
 export function deleteObjects(
   target: Target,
   name: string,
@@ -45,8 +46,40 @@ export function deleteObjects(
   return asOwn(target, async () => {
     await deleteObject(manifestKey(name))
     const keys = await withDeadline(listKeys, timeoutMs, clock)
-    await forEachOf(keys, deletesAtATime, deleteObject)
+    const claim = claimKey(name)
+    const others = keys.filter((key) => key !== claim)
+    await forEachOf(others, deletesAtATime, deleteObject)
+    await withDeadline((signal) => discardUnfinished(target, name, signal), timeoutMs, clock)
+    if (keys.includes(claim)) await deleteObject(claim)
   })
+}
+
+/** The keys of what uploads for the backup have left; none where nobody may look. */
+export async function unfinishedOf(
+  target: Target,
+  name: string,
+  signal?: AbortSignal,
+): Promise<readonly UnfinishedObject[]> {
+  const found: UnfinishedObject[] = []
+  const prefix = `${name}/`
+  try {
+    for await (const each of target.listUnfinished?.(prefix, signal) ?? []) {
+      if (each.key.startsWith(prefix)) found.push(each)
+    }
+  } catch (error) {
+    if (!HotboltError.is(error, 'ERR_PERMISSION')) throw error
+  }
+  return found
+}
+
+/** Requires: nobody makes the backup. */
+export async function discardUnfinished(
+  target: Target,
+  name: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const unfinished = await unfinishedOf(target, name, signal)
+  await forEachOf(unfinished, deletesAtATime, (each) => each.discard(signal))
 }
 
 async function asOwn<T>(target: Target, run: () => Promise<T>): Promise<T> {

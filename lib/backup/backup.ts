@@ -35,7 +35,7 @@ import {
   type TableReport,
 } from './backup-options.ts'
 import { cancelled, throwIfAborted } from './cancellation.ts'
-import { isGivenUp, systemClock, withGrace, type Clock } from './clock.ts'
+import { isGivenUp, systemClock, withDeadline, withGrace, type Clock } from './clock.ts'
 import { targetFrom } from './directory-target.ts'
 import { bytesOf, entryOf, sizeOf, tableReport, type DoneTable } from './done-table.ts'
 import { DirectorySyncs, isInside, makeDirectories, realPlace } from './files.ts'
@@ -45,10 +45,11 @@ import { Freezer, type Pin } from './freezer.ts'
 import { GuardedSource, requireSource } from './guarded-source.ts'
 import { encodeManifest, manifestKey } from './manifest.ts'
 import type { Manifest, ManifestTable } from './manifest.ts'
-import { runFolder } from './names.ts'
+import { claimKey, runFolder } from './names.ts'
 import { RateLimit } from './rate-limit.ts'
 import { TableCopier } from './table-copier.ts'
 import { listTables } from './table-list.ts'
+import { claimInTarget, newClaim, otherClaim, requireClaim } from './target-claim.ts'
 import type { Target } from './target.ts'
 
 /**
@@ -115,6 +116,7 @@ class Backup {
   readonly #source: GuardedSource
   readonly #freezer: Freezer
   readonly #observer: BackupObserver
+  readonly #claim = newClaim()
   readonly #createdAt = new Date().toISOString()
   /** The name of its directory. */
   readonly #staging: string
@@ -183,7 +185,11 @@ class Backup {
   async #copyAll(): Promise<readonly SourceTable[]> {
     this.#signal.throwIfAborted()
     this.#observer.enter('listing')
-    await this.#journal.beginRun({ target: this.#target.location, staging: this.#staging })
+    const { location } = this.#target
+    const claim = this.#claim
+    await this.#journal.beginRun({ target: location, staging: this.#staging, claim })
+    this.#hasPut = this.#target.create !== undefined
+    await claimInTarget(this.#target, this.#journal.name, claim, this.#signal)
     const { stateDirectory, freezeAllFirst } = this.#options
     this.#deadFreezes.push(
       ...(await deadFreezes(
@@ -343,6 +349,7 @@ class Backup {
       requires,
     }
     await requireOwners(this.#target, reused, this.#signal)
+    await requireClaim(this.#target, name, this.#claim, this.#signal)
     await this.#putManifest(encodeManifest(manifest))
     await this.#requireStill(reused)
     this.#completeMs = this.#observer.elapsedMs
@@ -378,6 +385,11 @@ class Backup {
   async #finish(): Promise<void> {
     this.#observer.enter('unfreezing')
     await this.#freezer.drain()
+    if (this.#target.create !== undefined) {
+      await this.#observer.attempt('Giving the name back', () =>
+        this.#target.delete(claimKey(this.#journal.name)),
+      )
+    }
     await this.#end(await this.#removeStaging())
     this.#observer.enter('done')
   }
@@ -403,10 +415,15 @@ class Backup {
     if (!this.#hasPut) return true
     // Without its objects a manifest that comes late would be that of a broken backup.
     if (this.#hasGivenUpManifest) return false
-    const { unfreezeTimeoutMs } = this.#options
-    return this.#observer.attempt('Deleting what was copied', () =>
-      deleteObjects(this.#target, this.#journal.name, unfreezeTimeoutMs, this.#clock),
-    )
+    const { unfreezeTimeoutMs: timeoutMs } = this.#options
+    const { name } = this.#journal
+    const claim = this.#claim
+    return this.#observer.attempt('Deleting what was copied', async () => {
+      const look = (signal: AbortSignal): ReturnType<typeof otherClaim> =>
+        otherClaim(this.#target, { claim }, name, signal)
+      const isOthers = (await withDeadline(look, timeoutMs, this.#clock)) !== undefined
+      if (!isOthers) await deleteObjects(this.#target, name, timeoutMs, this.#clock)
+    })
   }
 
   #removeStaging(): Promise<boolean> {

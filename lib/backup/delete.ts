@@ -6,6 +6,7 @@
 import { HotboltError } from '../errors.ts'
 import { notAFile } from '../safe-files.ts'
 import { targetError } from './backup-error.ts'
+import { discardUnfinished } from './backup-objects.ts'
 import { checkDeleteBackupOptions, type DeleteBackupOptions } from './backup-options.ts'
 import { findBackups, lookAtBackup, type FoundBackup } from './backups.ts'
 import { targetFrom } from './directory-target.ts'
@@ -134,6 +135,7 @@ async function deleteObjects(target: Target, name: string): Promise<void> {
     if (isKey(object.key)) await target.delete(object.key)
     else foreign = object
   })
+  await discardUnfinished(target, name)
   if (foreign === undefined) return
   throw notAFile(
     foreign.key,

@@ -41,6 +41,8 @@ export interface JournaledRun {
   readonly target: string
   /** The name of the run's own directory, among those of the target's runs. */
   readonly staging: string
+  /** What it has put, or was to put, into the target as the owner of the name. */
+  readonly claim?: string
 }
 
 const markerBucket = 'hotbolt-freezes'
@@ -297,5 +299,7 @@ function isRecordedFreeze(value: unknown): value is RecordedFreeze {
 }
 
 function isRun(value: unknown): value is JournaledRun {
-  return hasTexts(value, 'target', 'staging')
+  return (
+    hasTexts(value, 'target', 'staging') && ['string', 'undefined'].includes(typeof value['claim'])
+  )
 }

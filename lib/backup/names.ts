@@ -19,6 +19,9 @@ const recordSuffix = '.freezes'
 const removingSuffix = '.removing'
 const uuid = /-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
+/** The object that says which machine makes the backup, where machines share no lock. */
+export const claimKey = (backup: string): string => `${backup}/claim`
+
 /** The record of one backup's freezes. */
 export const recordFile = (backup: string): string => `${backup}${recordSuffix}`
 

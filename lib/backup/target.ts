@@ -24,6 +24,13 @@ export interface Target {
   /** Without effect when there is none. */
   delete(key: string, signal?: AbortSignal): Promise<void>
 
+  /**
+   * Like put(), but only where there is no object under the key; false: there is one. Targets that
+   * several machines use have it, unless another lock keeps them apart.
+   */
+  create?(key: string, body: Uint8Array, signal?: AbortSignal): Promise<boolean>
+  /** Objects that are being stored, or were when the process died that stored them. */
+  listUnfinished?(prefix: string, signal?: AbortSignal): AsyncIterable<UnfinishedObject>
   /** Where files are best made that put() is given: it moves them then. */
   readonly stagingDirectory?: string
   /** Where records of freezes are kept when the caller names no other place. */
@@ -35,6 +42,12 @@ export interface Target {
    * May name some that hold nothing. Without it, all objects are listed for that.
    */
   listFolders?(signal?: AbortSignal): AsyncIterable<string>
+}
+
+export interface UnfinishedObject {
+  readonly key: string
+  /** Removes what is stored of it; whoever is still at it fails. */
+  discard(signal?: AbortSignal): Promise<void>
 }
 
 export type TargetBody = Uint8Array | { readonly file: string; readonly sizeBytes: number }

@@ -5,6 +5,7 @@ import { cpSync, rmSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { messageOf } from '../../lib/backup/backup-error.ts'
 import { directoryTarget } from '../../lib/backup/directory-target.ts'
 import { FreezeJournal } from '../../lib/backup/freeze-journal.ts'
 import { manifestKey, tablePrefix } from '../../lib/backup/manifest.ts'
@@ -55,6 +56,7 @@ const restore = Object.values(names.restorePlaces('/out')).map((path) => path.sl
 const planted: Readonly<Record<keyof typeof names, readonly string[]>> = {
   stateFolder: [`backups/${names.stateFolder}`],
   stagingFolder: [`backups/${names.stagingFolder}`],
+  claimKey: backups.map((name) => `backups/${names.claimKey(name)}`),
   recordFile: backups.map((name) => inState(names.recordFile(name))),
   secondRecordFile: backups.map((name) => inState(`${name}-${uuid}.freezes.removing`)),
   backupOfRecord: [inState('unknown.freezes')],
@@ -158,9 +160,9 @@ async function tryVerbs(at: string, plant: string): Promise<void> {
     const what = `${verb} with ${plant} at ${at}`
     const error = await within(what, directory, () => run(placeIn(directory)))
     if (error !== undefined) {
-      expect(error, `${what}: ${String(error)}`).toBeInstanceOf(HotboltError)
+      expect(error, `${what}: ${messageOf(error)}`).toBeInstanceOf(HotboltError)
       const { code } = error as HotboltError
-      expect(code, `${what}: ${String(error)}`).not.toBe('ERR_INTERNAL')
+      expect(code, `${what}: ${messageOf(error)}`).not.toBe('ERR_INTERNAL')
       expect(errorCodes).toContain(code)
     }
     await outside.expectUntouched(what, mayBeRead(plant))

@@ -12,6 +12,21 @@ export interface ListedPage {
   readonly NextContinuationToken?: unknown
 }
 
+export interface UploadsPage {
+  readonly IsTruncated?: unknown
+  readonly NextKeyMarker?: unknown
+  readonly NextUploadIdMarker?: unknown
+  readonly Uploads?: readonly { readonly Key?: unknown; readonly UploadId?: unknown }[]
+}
+
+/** Its two markers are one token. */
+export function pageOf({ IsTruncated, ...next }: UploadsPage): ListedPage {
+  const { NextKeyMarker: key, NextUploadIdMarker: id } = next
+  if (IsTruncated !== true) return { IsTruncated: false }
+  const isToken = typeof key === 'string' && key !== ''
+  return { IsTruncated, NextContinuationToken: isToken ? JSON.stringify([key, id]) : undefined }
+}
+
 /** Of up to 1,000 keys each. */
 const pagesMax = 100_000
 const keyPattern = /^[A-Za-z0-9._~%-]+(?:\/[A-Za-z0-9._~%-]+)*$/
@@ -44,6 +59,17 @@ export class Listing {
       if (key === '' || key.endsWith('/')) return []
       const object = { key, sizeBytes: Size as number }
       return isKey(key) ? object : { ...object, problem: 'a name that no object has' }
+    })
+  }
+
+  /** What is no key of ours is somebody else's upload. */
+  uploadsOf({
+    Uploads = [],
+  }: UploadsPage): readonly { readonly key: string; readonly id: string }[] {
+    return Uploads.flatMap(({ Key, UploadId: id }) => {
+      const key = this.keyOf(Key)
+      if (typeof id !== 'string' || id === '') throw wrong(`${key} without the id of its upload`)
+      return isKey(key) ? { key, id } : []
     })
   }
 

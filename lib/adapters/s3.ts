@@ -8,7 +8,8 @@
 // (a CRC-32 of every request by default) are those of the client's configuration. What the service
 // says is proven before it is believed (s3-listing.ts); its silence ends a call (s3-silence.ts).
 // Parts of an upload that fails or is cancelled are removed; those of a process that was killed are
-// not: a lifecycle rule of the bucket should abort incomplete uploads.
+// listed as unfinished, and removed by cleaning up after its run. A lifecycle rule of the bucket that
+// aborts incomplete uploads does the same for machines that do not come back.
 
 import { once } from 'node:events'
 import { createReadStream, type ReadStream } from 'node:fs'
@@ -16,9 +17,15 @@ import { stat } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { setTimeout } from 'node:timers/promises'
 import { HotboltError } from '../index.ts'
-import type { Target, TargetBody, TargetObject } from '../index.ts'
-import { invalidArgument, isServerFault, sizeChanged, toTargetError } from './s3-errors.ts'
-import { isKey, Listing, type ListedPage } from './s3-listing.ts'
+import type { Target, TargetBody, TargetObject, UnfinishedObject } from '../index.ts'
+import {
+  invalidArgument,
+  isServerFault,
+  sizeChanged,
+  statusOf,
+  toTargetError,
+} from './s3-errors.ts'
+import { isKey, Listing, pageOf, type ListedPage, type UploadsPage } from './s3-listing.ts'
 import { answered, chunksOf } from './s3-silence.ts'
 
 /** What is used of an S3Client; every version 3 has it. */
@@ -71,6 +78,7 @@ interface Sdk {
   readonly CompleteMultipartUploadCommand: CommandClass
   readonly AbortMultipartUploadCommand: CommandClass
   readonly ListPartsCommand: CommandClass
+  readonly ListMultipartUploadsCommand: CommandClass
   readonly Upload: new (options: object) => { done(): Promise<unknown> }
 }
 
@@ -112,6 +120,24 @@ class S3Target implements Target {
     })
   }
 
+  /** Where the service knows no conditions it is put as any other. */
+  async create(key: string, body: Uint8Array, signal?: AbortSignal): Promise<boolean> {
+    requireKey(key)
+    try {
+      await this.#mapped({ verb: 'store', key, signal }, (sdk) => {
+        const input = { ...this.#object(key), Body: body, IfNoneMatch: '*' }
+        return this.#ask(new sdk.PutObjectCommand(input), signal)
+      })
+      return true
+    } catch (error) {
+      const status = statusOf(error)
+      if (status === 409 || status === 412) return false
+      if (status !== 501) throw error
+      await this.put(key, body, signal)
+      return true
+    }
+  }
+
   async get(key: string, signal?: AbortSignal): Promise<Readable> {
     requireKey(key)
     return this.#mapped({ verb: 'read', key, signal }, async (sdk) => {
@@ -133,6 +159,38 @@ class S3Target implements Target {
     const listing = new Listing(this.#prefix, '')
     const query = { Prefix: '', Delimiter: '/' }
     for await (const folders of this.#pages(query, listing, 'foldersOf', signal)) yield* folders
+  }
+
+  /** None where the service knows no uploads in parts. */
+  async *listUnfinished(prefix: string, signal?: AbortSignal): AsyncIterable<UnfinishedObject> {
+    const listing = new Listing(this.#prefix, prefix)
+    const input = { Bucket: this.#bucket, Prefix: this.#prefix + prefix }
+    let markers: object = {}
+    for (let next: string | undefined = ''; next !== undefined;) {
+      const page = await this.#mapped({ verb: 'list', key: prefix, signal }, async (sdk) => {
+        const command = new sdk.ListMultipartUploadsCommand({ ...input, ...markers })
+        const answer = (await this.#ask(command, signal)) as UploadsPage
+        const { NextKeyMarker: KeyMarker, NextUploadIdMarker: UploadIdMarker } = answer
+        markers = { KeyMarker, UploadIdMarker }
+        next = listing.nextOf(pageOf(answer))
+        return listing.uploadsOf(answer)
+      }).catch(nothingIfUnknown)
+      if (page === undefined) return
+      for (const { key, id } of page) {
+        yield { key, discard: (given) => this.#discard(key, id, given) }
+      }
+    }
+  }
+
+  async #discard(key: string, UploadId: string, signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await this.#mapped({ verb: 'abort the upload of', key, signal }, (sdk) => {
+        const input = { Bucket: this.#bucket, Key: this.#prefix + key, UploadId }
+        return this.#ask(new sdk.AbortMultipartUploadCommand(input), signal)
+      })
+    } catch (error) {
+      if (statusOf(error) !== 404) throw error
+    }
   }
 
   async delete(key: string, signal?: AbortSignal): Promise<void> {
@@ -287,6 +345,12 @@ function readerOf(
   }
   const reader = Readable.from(chunks(), { objectMode: false })
   return reader.once('close', () => body.destroy())
+}
+
+/** 405 and 501: the service does not have the verb. */
+function nothingIfUnknown(error: unknown): undefined {
+  const status = statusOf(error)
+  if (status !== 405 && status !== 501) throw error
 }
 
 async function loadSdk(): Promise<Sdk> {

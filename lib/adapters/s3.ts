@@ -8,8 +8,8 @@
 // (a CRC-32 of every request by default) are those of the client's configuration. What the service
 // says is proven before it is believed (s3-listing.ts); its silence ends a call (s3-silence.ts).
 // Parts of an upload that fails or is cancelled are removed; those of a process that was killed are
-// listed as unfinished, and removed by cleaning up after its run. A lifecycle rule of the bucket that
-// aborts incomplete uploads does the same for machines that do not come back.
+// listed as unfinished, and removed by cleaning up after its run. A lifecycle rule of the bucket
+// that aborts incomplete uploads does the same for machines that do not come back.
 
 import { once } from 'node:events'
 import { createReadStream, type ReadStream } from 'node:fs'

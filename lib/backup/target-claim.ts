@@ -1,6 +1,6 @@
-// How two machines that back up to one place keep out of each other's way where no lock reaches both:
-// the object `<backup>/claim`, which is only stored where there is none, is the name's owner from
-// before its first object to after its manifest. It is the last that goes with an incomplete backup.
+// How two machines that back up to one place keep out of each other's way where no lock reaches
+// both: the object `<backup>/claim`, which is only stored where there is none, says whose the name
+// is, from before the first object to after the manifest. Of an incomplete backup it goes last.
 //
 // Whose claim it is, the run's record says. A claim of another machine proves nothing about whether
 // that is alive: only its own cleaning, or deleting the backup, takes it away.

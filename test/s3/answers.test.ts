@@ -112,7 +112,7 @@ describeIf('s3', 'a service', () => {
     },
   )
 
-  test('a service that does not group by folders is refused, not taken for an empty one', async () => {
+  test('a service that does not group by folders is refused, not taken for empty', async () => {
     const target = targetOf(() => ({ Contents: [{ Key: 'place/one/manifest.json', Size: 1 }] }))
     await expectRefusal('ERR_IO', () => foldersOf(target))
   })

@@ -1,5 +1,5 @@
-// Two machines at one bucket of a real S3 server: one of them makes the backup of a name. And what an
-// upload leaves whose process was killed is listed and cleaned.
+// Two machines at one bucket of a real S3 server: one of them makes the backup of a name. And what
+// an upload leaves whose process was killed is listed and cleaned.
 
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'

@@ -120,7 +120,7 @@ async function lstatAll(root: string): Promise<[string, Stats][]> {
   return found
 }
 
-/** Puts something at `path`, where there is nothing or what we have made; its directory is there. */
+/** Puts something at `path` instead of what we have made there, if we have. */
 export type Plant = (path: string, outside: Outside) => Promise<void>
 
 const isRoot = process.geteuid?.() === 0
@@ -133,7 +133,7 @@ export const plants: Readonly<Record<string, Plant>> = {
   'a dangling link': (path, { nothing }) => instead(path, () => symlink(nothing, path)),
   'a link to itself': (path) => instead(path, () => symlink(path, path)),
   'a second name of a file': (path, { file }) => instead(path, () => link(file, path)),
-  'a second name of a database': (path, { database }) => instead(path, () => link(database, path)),
+  'a second name of a database': (path, { database: db }) => instead(path, () => link(db, path)),
   'a pipe': (path) => instead(path, async () => void execFileSync('mkfifo', [path])),
   'a directory': (path) =>
     instead(path, async () => {

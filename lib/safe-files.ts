@@ -146,10 +146,15 @@ export async function requirePrivateDirectory(path: string): Promise<void> {
   if ((mode & 0o022) !== 0) throw untrusted(path, 'may be written by others')
 }
 
-async function requireOwner(path: string, { uid }: Stats): Promise<void> {
+async function requireOwner(path: string, stats: Stats): Promise<void> {
+  if (!(await isOwn(path, stats))) throw untrusted(path, `belongs to user ${stats.uid}`)
+}
+
+/** Whether we have made it, or somebody who could have put it there for us anyway. */
+export async function isOwn(path: string, { uid }: Stats): Promise<boolean> {
   const us = process.geteuid?.()
-  if (us === undefined || uid === us || uid === 0) return
-  if (uid !== (await lstat(dirname(path))).uid) throw untrusted(path, `belongs to user ${uid}`)
+  if (us === undefined || uid === us || uid === 0) return true
+  return uid === (await lstat(dirname(path))).uid
 }
 
 /** Removes a file of our own; without effect when there is none. ERR_NOT_A_FILE, ERR_PERMISSION. */

@@ -134,7 +134,7 @@ export type {
   TableFile,
 } from './backup/freeze-source.ts'
 export type { Manifest, ManifestFile, ManifestTable } from './backup/manifest.ts'
-export type { Target, TargetBody, TargetObject } from './backup/target.ts'
+export type { Target, TargetBody, TargetObject, UnfinishedObject } from './backup/target.ts'
 export type { JournalOperation, JournalSegment } from './native.ts'
 export type { Bytes } from './rules.ts'
 export type { Catalog, CatalogStats, CatalogStore } from './catalog/catalog.ts'

@@ -49,9 +49,17 @@ function codeOf({ name, code, syscall, $metadata }: SdkError): ErrorCode {
   return 'ERR_IO'
 }
 
+/** What the server has answered; of our errors their cause's. */
+export function statusOf(error: unknown): number | undefined {
+  const { cause, $metadata } = error as Partial<SdkError>
+  return (
+    $metadata?.httpStatusCode ?? (cause as Partial<SdkError> | undefined)?.$metadata?.httpStatusCode
+  )
+}
+
 /** Whether the server answered that it could not: it may the next time. */
 export function isServerFault(error: unknown): boolean {
-  const status = (error as Partial<SdkError>).$metadata?.httpStatusCode
+  const status = statusOf(error)
   return status !== undefined && status >= 500
 }
 

@@ -4,10 +4,12 @@
 //   const target = s3Target({ client: new S3Client({}), bucket: 'backups', prefix: 'production' })
 //   await createBackup(catalog, { target, stateDirectory: '/var/lib/backups' })
 //
-// @aws-sdk/client-s3 and @aws-sdk/lib-storage are loaded by the first verb. Retries, time limits
-// and checksums (a CRC-32 of every request by default) are those of the client's configuration.
+// @aws-sdk/client-s3 and @aws-sdk/lib-storage are loaded by the first verb. Retries and checksums
+// (a CRC-32 of every request by default) are those of the client's configuration. What the service
+// says is proven before it is believed (s3-listing.ts); its silence ends a call (s3-silence.ts).
 // Parts of an upload that fails or is cancelled are removed; those of a process that was killed are
-// not: a lifecycle rule of the bucket should abort incomplete uploads.
+// listed as unfinished, and removed by cleaning up after its run. A lifecycle rule of the bucket
+// that aborts incomplete uploads does the same for machines that do not come back.
 
 import { once } from 'node:events'
 import { createReadStream, type ReadStream } from 'node:fs'
@@ -15,8 +17,16 @@ import { stat } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { setTimeout } from 'node:timers/promises'
 import { HotboltError } from '../index.ts'
-import type { Target, TargetBody, TargetObject } from '../index.ts'
-import { invalidArgument, isServerFault, sizeChanged, toTargetError } from './s3-errors.ts'
+import type { Target, TargetBody, TargetObject, UnfinishedObject } from '../index.ts'
+import {
+  invalidArgument,
+  isServerFault,
+  sizeChanged,
+  statusOf,
+  toTargetError,
+} from './s3-errors.ts'
+import { isKey, Listing, pageOf, type ListedPage, type UploadsPage } from './s3-listing.ts'
+import { answered, chunksOf } from './s3-silence.ts'
 
 /** What is used of an S3Client; every version 3 has it. */
 export interface S3TargetClient {
@@ -30,6 +40,11 @@ export interface S3TargetOptions {
   readonly bucket: string
   /** Of all keys; without one the bucket is used from its top. */
   readonly prefix?: string | undefined
+  /**
+   * How long an answer, or the next bytes of an object, may be waited for. 120,000; an upload has
+   * a second more for each 64 KiB.
+   */
+  readonly timeoutMs?: number | undefined
 }
 
 /** A place for backups. Freezes are recorded elsewhere: give `stateDirectory` with it. */
@@ -43,8 +58,12 @@ const partsMax = 10_000
 const partsAtOnce = 4
 /** Of removing the parts of an upload that failed; nothing else waits for it. */
 const cleanUpTimeoutMs = 30_000
+const defaultTimeoutMs = 120_000
+const slowestBytesPerSecond = 64 << 10
+/** The service may put all parts together before it answers: so many times as long. */
+const completionFactor = 10
 
-type Command = object
+type Command = object & { readonly input?: { readonly Body?: unknown } }
 type CommandClass = new (input: object) => Command
 type Send = (command: Command, options: { abortSignal?: AbortSignal }) => Promise<unknown>
 
@@ -56,8 +75,10 @@ interface Sdk {
   readonly DeleteObjectCommand: CommandClass
   readonly UploadPartCommand: CommandClass
   readonly CreateMultipartUploadCommand: CommandClass
+  readonly CompleteMultipartUploadCommand: CommandClass
   readonly AbortMultipartUploadCommand: CommandClass
   readonly ListPartsCommand: CommandClass
+  readonly ListMultipartUploadsCommand: CommandClass
   readonly Upload: new (options: object) => { done(): Promise<unknown> }
 }
 
@@ -67,25 +88,22 @@ interface Call {
   readonly signal: AbortSignal | undefined
 }
 
-interface ListedPage {
-  readonly CommonPrefixes?: readonly { readonly Prefix?: string }[]
-  readonly Contents?: readonly { readonly Key?: string; readonly Size?: number }[]
-  readonly NextContinuationToken?: string
-}
-
 class S3Target implements Target {
   readonly location: string
   readonly #client: S3TargetClient
   readonly #send: Send
   readonly #bucket: string
   readonly #prefix: string
+  readonly #timeoutMs: number
   #sdk: Promise<Sdk> | undefined
 
-  constructor({ client, bucket, prefix = '' }: S3TargetOptions) {
+  constructor({ client, bucket, prefix = '', timeoutMs = defaultTimeoutMs }: S3TargetOptions) {
     if (typeof client?.send !== 'function') throw invalidArgument('client', 'an S3Client')
     if (!isName(bucket)) throw invalidArgument('bucket', 'the name of a bucket')
     if (prefix !== '' && !isName(prefix)) throw invalidArgument('prefix', 'a string without NUL')
+    if (!isTimeout(timeoutMs)) throw invalidArgument('timeoutMs', 'an integer from 1 to 2147483647')
     this.#client = client
+    this.#timeoutMs = timeoutMs
     this.#send = client.send.bind(client) as unknown as Send
     this.#bucket = bucket
     const segments = prefix.split('/').filter((segment) => segment !== '')
@@ -98,35 +116,80 @@ class S3Target implements Target {
     await this.#mapped({ verb: 'store', key, signal }, async (sdk) => {
       if (!(body instanceof Uint8Array)) return this.#upload(sdk, key, body, signal)
       const command = new sdk.PutObjectCommand({ ...this.#object(key), Body: body })
-      await this.#send(command, withSignal(signal))
+      await this.#ask(command, signal)
     })
+  }
+
+  /** Where the service knows no conditions it is put as any other. */
+  async create(key: string, body: Uint8Array, signal?: AbortSignal): Promise<boolean> {
+    requireKey(key)
+    try {
+      await this.#mapped({ verb: 'store', key, signal }, (sdk) => {
+        const input = { ...this.#object(key), Body: body, IfNoneMatch: '*' }
+        return this.#ask(new sdk.PutObjectCommand(input), signal)
+      })
+      return true
+    } catch (error) {
+      const status = statusOf(error)
+      if (status === 409 || status === 412) return false
+      if (status !== 501) throw error
+      await this.put(key, body, signal)
+      return true
+    }
   }
 
   async get(key: string, signal?: AbortSignal): Promise<Readable> {
     requireKey(key)
     return this.#mapped({ verb: 'read', key, signal }, async (sdk) => {
       const command = new sdk.GetObjectCommand(this.#object(key))
-      const { Body } = (await this.#send(command, withSignal(signal))) as { Body: Readable }
-      return readerOf(Body, signal, (error) =>
+      const { Body } = (await this.#ask(command, signal)) as { Body: Readable }
+      return readerOf(Body, chunksOf(Body, this.#timeoutMs, signal), (error) =>
         toTargetError(error, 'read', this.#path(key), signal),
       )
     })
   }
 
   async *list(prefix: string, signal?: AbortSignal): AsyncIterable<TargetObject> {
-    for await (const { Contents = [] } of this.#pages({ Prefix: prefix }, signal)) {
-      for (const { Key = '', Size = 0 } of Contents) {
-        const key = Key.slice(this.#prefix.length)
-        // What consoles show as folders are empty objects whose keys end in a slash.
-        if (key !== '' && !key.endsWith('/')) yield { key, sizeBytes: Size }
+    const listing = new Listing(this.#prefix, prefix)
+    const query = { Prefix: prefix }
+    for await (const objects of this.#pages(query, listing, 'objectsOf', signal)) yield* objects
+  }
+
+  async *listFolders(signal?: AbortSignal): AsyncIterable<string> {
+    const listing = new Listing(this.#prefix, '')
+    const query = { Prefix: '', Delimiter: '/' }
+    for await (const folders of this.#pages(query, listing, 'foldersOf', signal)) yield* folders
+  }
+
+  /** None where the service knows no uploads in parts. */
+  async *listUnfinished(prefix: string, signal?: AbortSignal): AsyncIterable<UnfinishedObject> {
+    const listing = new Listing(this.#prefix, prefix)
+    const input = { Bucket: this.#bucket, Prefix: this.#prefix + prefix }
+    let markers: object = {}
+    for (let next: string | undefined = ''; next !== undefined;) {
+      const page = await this.#mapped({ verb: 'list', key: prefix, signal }, async (sdk) => {
+        const command = new sdk.ListMultipartUploadsCommand({ ...input, ...markers })
+        const answer = (await this.#ask(command, signal)) as UploadsPage
+        const { NextKeyMarker: KeyMarker, NextUploadIdMarker: UploadIdMarker } = answer
+        markers = { KeyMarker, UploadIdMarker }
+        next = listing.nextOf(pageOf(answer))
+        return listing.uploadsOf(answer)
+      }).catch(nothingIfUnknown)
+      if (page === undefined) return
+      for (const { key, id } of page) {
+        yield { key, discard: (given) => this.#discard(key, id, given) }
       }
     }
   }
 
-  async *listFolders(signal?: AbortSignal): AsyncIterable<string> {
-    const pages = this.#pages({ Prefix: '', Delimiter: '/' }, signal)
-    for await (const { CommonPrefixes = [] } of pages) {
-      for (const { Prefix = '' } of CommonPrefixes) yield Prefix.slice(this.#prefix.length, -1)
+  async #discard(key: string, UploadId: string, signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await this.#mapped({ verb: 'abort the upload of', key, signal }, (sdk) => {
+        const input = { Bucket: this.#bucket, Key: this.#prefix + key, UploadId }
+        return this.#ask(new sdk.AbortMultipartUploadCommand(input), signal)
+      })
+    } catch (error) {
+      if (statusOf(error) !== 404) throw error
     }
   }
 
@@ -134,26 +197,29 @@ class S3Target implements Target {
     requireKey(key)
     try {
       await this.#mapped({ verb: 'delete', key, signal }, (sdk) =>
-        this.#send(new sdk.DeleteObjectCommand(this.#object(key)), withSignal(signal)),
+        this.#ask(new sdk.DeleteObjectCommand(this.#object(key)), signal),
       )
     } catch (error) {
       if (!HotboltError.is(error, 'ERR_NOT_FOUND')) throw error
     }
   }
 
-  async *#pages(
+  async *#pages<Kind extends 'objectsOf' | 'foldersOf'>(
     query: { readonly Prefix: string; readonly Delimiter?: string },
+    listing: Listing,
+    kind: Kind,
     signal: AbortSignal | undefined,
-  ): AsyncIterable<ListedPage> {
+  ): AsyncIterable<ReturnType<Listing[Kind]>> {
     const input = { ...query, Bucket: this.#bucket, Prefix: this.#prefix + query.Prefix }
     let ContinuationToken: string | undefined
     do {
       const page = await this.#mapped({ verb: 'list', key: query.Prefix, signal }, async (sdk) => {
         const command = new sdk.ListObjectsV2Command({ ...input, ContinuationToken })
-        return (await this.#send(command, withSignal(signal))) as ListedPage
+        const answer = (await this.#ask(command, signal)) as ListedPage
+        ContinuationToken = listing.nextOf(answer)
+        return listing[kind](answer) as ReturnType<Listing[Kind]>
       })
       yield page
-      ContinuationToken = page.NextContinuationToken
     } while (ContinuationToken !== undefined)
   }
 
@@ -183,14 +249,26 @@ class S3Target implements Target {
   #uploadSend(sdk: Sdk, signal: AbortSignal | undefined): (command: Command) => Promise<unknown> {
     return (command) => {
       if (command instanceof sdk.AbortMultipartUploadCommand) {
-        const { input } = command as { readonly input?: object }
+        const { input } = command
         // What made the upload fail is the error to report.
         return this.#removeParts(sdk, input ?? {}).catch(() => undefined)
       }
       // Cancelled, it might leave an upload of which nobody knows the id.
-      if (command instanceof sdk.CreateMultipartUploadCommand) return this.#send(command, {})
-      return this.#send(command, withSignal(signal))
+      if (command instanceof sdk.CreateMultipartUploadCommand) return this.#ask(command, undefined)
+      if (command instanceof sdk.CompleteMultipartUploadCommand) {
+        return this.#ask(command, signal, completionFactor)
+      }
+      return this.#ask(command, signal)
     }
+  }
+
+  #ask(command: Command, signal: AbortSignal | undefined, factor = 1): Promise<unknown> {
+    const { Body } = command.input ?? {}
+    const bytes = Body instanceof Uint8Array ? Body.length : 0
+    const timeoutMs = this.#timeoutMs * factor + (bytes / slowestBytesPerSecond) * 1000
+    const send = (abortSignal: AbortSignal): Promise<unknown> =>
+      this.#send(command, { abortSignal })
+    return answered(send, Math.min(Math.ceil(timeoutMs), timeoutMax), signal)
   }
 
   /** A part that still arrives as the upload is removed may survive that: look, and once more. */
@@ -233,15 +311,15 @@ class S3Target implements Target {
 const isName = (text: unknown): boolean =>
   typeof text === 'string' && text !== '' && !text.includes('\0')
 
+const timeoutMax = 2 ** 31 - 1
+const isTimeout = (value: unknown): boolean =>
+  Number.isInteger(value) && (value as number) >= 1 && (value as number) <= timeoutMax
+
 /** The interface promises that no other key is ever used. */
 function requireKey(key: string): void {
-  const isKey = /^[A-Za-z0-9._~%-]+(?:\/[A-Za-z0-9._~%-]+)*$/.test(key) && key.length <= 1024
-  if (isKey && !key.split('/').some((segment) => segment === '.' || segment === '..')) return
-  throw invalidArgument('key', "segments of [A-Za-z0-9._~%-] with '/' between them")
+  if (!isKey(key))
+    throw invalidArgument('key', "segments of [A-Za-z0-9._~%-] with '/' between them")
 }
-
-const withSignal = (signal: AbortSignal | undefined): { abortSignal?: AbortSignal } =>
-  signal === undefined ? {} : { abortSignal: signal }
 
 /** Of another size, the server would wait for the rest for ever, or keep a part of it. */
 async function openFile(path: string, sizeBytes: number): Promise<ReadStream> {
@@ -252,26 +330,27 @@ async function openFile(path: string, sizeBytes: number): Promise<ReadStream> {
   return stream
 }
 
-/** `body` with our errors; the request ends when its reader goes, or at the signal. */
+/** The chunks of `body` with our errors; the request ends when its reader goes. */
 function readerOf(
   body: Readable,
-  signal: AbortSignal | undefined,
+  source: AsyncGenerator<unknown>,
   mapError: (error: unknown) => HotboltError,
 ): Readable {
-  const cancel = (): void => void body.destroy(signal?.reason as Error)
-  signal?.addEventListener('abort', cancel, { once: true })
   const chunks = async function* (): AsyncGenerator<unknown> {
     try {
-      yield* body
+      yield* source
     } catch (error) {
       throw mapError(error)
     }
   }
   const reader = Readable.from(chunks(), { objectMode: false })
-  return reader.once('close', () => {
-    signal?.removeEventListener('abort', cancel)
-    body.destroy()
-  })
+  return reader.once('close', () => body.destroy())
+}
+
+/** 405 and 501: the service does not have the verb. */
+function nothingIfUnknown(error: unknown): undefined {
+  const status = statusOf(error)
+  if (status !== 405 && status !== 501) throw error
 }
 
 async function loadSdk(): Promise<Sdk> {

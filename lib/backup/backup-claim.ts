@@ -1,13 +1,15 @@
 // How a run comes to own the name of its backup: the name's lock, proof that no backup has it, and
 // the end of a run of that name that has died.
 
-import { rm } from 'node:fs/promises'
-import { basename, resolve } from 'node:path'
-import { HotboltError, toHotboltError } from '../errors.ts'
+import { realpath } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { HotboltError, onDisk, toHotboltError } from '../errors.ts'
 import { pathOf } from '../paths.ts'
 import { invalid } from '../rules.ts'
+import { lookAt, removeOwnTree, requireOwnDirectory } from '../safe-files.ts'
 import { deleteObjects, hasManifest, hasObjects } from './backup-objects.ts'
 import type { Clock } from './clock.ts'
+import { realPlace } from './files.ts'
 import {
   FreezeJournal,
   journalNames,
@@ -15,6 +17,8 @@ import {
   type SourceIdentity,
 } from './freeze-journal.ts'
 import type { Freeze } from './freeze-source.ts'
+import { isRunFolder } from './names.ts'
+import { otherClaim } from './target-claim.ts'
 import type { Target } from './target.ts'
 
 /** Of the default name, which has seconds. */
@@ -31,13 +35,16 @@ export interface Claim {
   readonly signal: AbortSignal | undefined
 }
 
-/** ERR_INVALID_ARGUMENT when neither the options nor the target say where. */
-export function stateDirectoryOf(
+/**
+ * Whoever names a directory may name a link to it; the target's own place is none.
+ * ERR_INVALID_ARGUMENT when neither the options nor the target say where.
+ */
+export async function stateDirectoryOf(
   given: string | URL | undefined,
   target: Target | undefined,
-): string {
-  const directory = given === undefined ? target?.stateDirectory : pathOf(given, 'stateDirectory')
-  if (directory !== undefined) return directory
+): Promise<string> {
+  if (given !== undefined) return realPlace(pathOf(given, 'stateDirectory'))
+  if (target?.stateDirectory !== undefined) return target.stateDirectory
   const expected = 'given, because the target has no place for records of freezes'
   throw invalid('stateDirectory', expected, undefined)
 }
@@ -92,7 +99,9 @@ export async function lockInTarget(
   name: string,
 ): Promise<FreezeJournal | undefined> {
   const place = target.stateDirectory
-  if (place === undefined || resolve(place) === resolve(stateDirectory)) return undefined
+  if (place === undefined || (await realPlace(place)) === (await realPlace(stateDirectory))) {
+    return undefined
+  }
   return lock(place, name)
 }
 
@@ -114,7 +123,9 @@ async function requireUnused(claim: Claim, journal: FreezeJournal): Promise<void
     new HotboltError('ERR_EXISTS', `${what} "${name}" in ${target.location} already`)
   if (await hasManifest(target, name, signal)) throw exists('There is a backup')
   const run = journal.run()
+  const other = await otherClaim(target, run ?? {}, name, signal)
   if (run === undefined) {
+    if (other !== undefined) throw other
     if (await hasObjects(target, name, signal))
       throw exists('There is something that is no backup under')
     return
@@ -123,23 +134,37 @@ async function requireUnused(claim: Claim, journal: FreezeJournal): Promise<void
     const message = `A run for "${name}" in ${run.target} has died: clean up after it first`
     throw new HotboltError('ERR_EXISTS', message)
   }
-  await deleteObjects(target, name, timeoutMs, clock)
-  await removeStaging(run, name)
+  if (other === undefined) await deleteObjects(target, name, timeoutMs, clock)
+  await removeStaging(target, name, run)
   await journal.endRun()
+  if (other !== undefined) throw other
 }
 
-/** Only what has the name of such a directory. */
-export async function removeStaging(run: JournaledRun, name: string): Promise<void> {
-  const { staging } = run
-  const file = basename(staging)
-  if (!file.startsWith(`${name}-`) || !/-[0-9a-f]{16}$/.test(file)) {
-    throw new HotboltError('ERR_CORRUPT', `${staging} is not the directory of a run for "${name}"`)
+/** Where the runs that put into the target make their files. */
+export async function stagingPlaceOf({ stagingDirectory }: Target): Promise<string> {
+  return stagingDirectory ?? onDisk(() => realpath(tmpdir()))
+}
+
+/** The place of runs, if it is there, is no link and nobody else's. */
+export async function requireStagingPlace(place: string): Promise<void> {
+  await onDisk(async () => {
+    if ((await lookAt(place)) !== undefined) await requireOwnDirectory(place)
+  })
+}
+
+/** Removes the directory of a run, of which only the name is believed. ERR_CORRUPT. */
+export async function removeStaging(
+  target: Target,
+  name: string,
+  { staging }: Pick<JournaledRun, 'staging'>,
+): Promise<void> {
+  if (!isRunFolder(name, staging)) {
+    const message = `${JSON.stringify(staging)} is not the directory of a run for "${name}"`
+    throw new HotboltError('ERR_CORRUPT', message)
   }
-  try {
-    await rm(staging, { recursive: true, force: true })
-  } catch (error) {
-    throw toHotboltError(error)
-  }
+  const place = await stagingPlaceOf(target)
+  await requireStagingPlace(place)
+  await onDisk(() => removeOwnTree(place, staging))
 }
 
 /** Recorded freezes of this source whose run is dead: nobody releases them until cleanFreezes(). */

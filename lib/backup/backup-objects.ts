@@ -5,8 +5,9 @@ import { HotboltError } from '../errors.ts'
 import { targetError } from './backup-error.ts'
 import { withDeadline, type Clock } from './clock.ts'
 import { manifestKey, readManifest, type ManifestTable } from './manifest.ts'
+import { claimKey } from './names.ts'
 import { forEachOf } from './semaphore.ts'
-import type { Target } from './target.ts'
+import { listBelow, type Target, type UnfinishedObject } from './target.ts'
 
 const deletesAtATime = 8
 
@@ -14,19 +15,19 @@ const deletesAtATime = 8
 export function hasManifest(target: Target, name: string, signal?: AbortSignal): Promise<boolean> {
   const key = manifestKey(name)
   return asOwn(target, async () => {
-    for await (const object of target.list(key, signal)) if (object.key === key) return true
+    for await (const object of listBelow(target, key, signal)) if (object.key === key) return true
     return false
   })
 }
 
 export function hasObjects(target: Target, name: string, signal?: AbortSignal): Promise<boolean> {
   return asOwn(target, async () => {
-    for await (const _ of target.list(`${name}/`, signal)) return true
+    for await (const _ of listBelow(target, `${name}/`, signal)) return true
     return false
   })
 }
 
-/** Deletes all objects of the backup, the manifest first. `timeoutMs`: of each call. */
+/** Deletes all objects of the backup, the manifest first, the claim last. `timeoutMs`: of a call. */
 export function deleteObjects(
   target: Target,
   name: string,
@@ -37,7 +38,7 @@ export function deleteObjects(
     withDeadline((signal) => target.delete(key, signal), timeoutMs, clock)
   const listKeys = async (signal: AbortSignal): Promise<string[]> => {
     const keys: string[] = []
-    for await (const { key, problem } of target.list(`${name}/`, signal)) {
+    for await (const { key, problem } of listBelow(target, `${name}/`, signal)) {
       if (problem === undefined) keys.push(key)
     }
     return keys
@@ -45,8 +46,40 @@ export function deleteObjects(
   return asOwn(target, async () => {
     await deleteObject(manifestKey(name))
     const keys = await withDeadline(listKeys, timeoutMs, clock)
-    await forEachOf(keys, deletesAtATime, deleteObject)
+    const claim = claimKey(name)
+    const others = keys.filter((key) => key !== claim)
+    await forEachOf(others, deletesAtATime, deleteObject)
+    await withDeadline((signal) => discardUnfinished(target, name, signal), timeoutMs, clock)
+    if (keys.includes(claim)) await deleteObject(claim)
   })
+}
+
+/** The keys of what uploads for the backup have left; none where nobody may look. */
+export async function unfinishedOf(
+  target: Target,
+  name: string,
+  signal?: AbortSignal,
+): Promise<readonly UnfinishedObject[]> {
+  const found: UnfinishedObject[] = []
+  const prefix = `${name}/`
+  try {
+    for await (const each of target.listUnfinished?.(prefix, signal) ?? []) {
+      if (each.key.startsWith(prefix)) found.push(each)
+    }
+  } catch (error) {
+    if (!HotboltError.is(error, 'ERR_PERMISSION')) throw error
+  }
+  return found
+}
+
+/** Requires: nobody makes the backup. */
+export async function discardUnfinished(
+  target: Target,
+  name: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const unfinished = await unfinishedOf(target, name, signal)
+  await forEachOf(unfinished, deletesAtATime, (each) => each.discard(signal))
 }
 
 async function asOwn<T>(target: Target, run: () => Promise<T>): Promise<T> {

@@ -120,6 +120,8 @@ export interface CleanReport {
   readonly running: readonly string[]
   /** Names of backups that were never completed; their objects were deleted. */
   readonly abandoned: readonly string[]
+  /** Keys of uploads to them that were never completed, if there were any: removed too. */
+  readonly unfinished?: readonly string[]
   readonly warnings: readonly string[]
 }
 

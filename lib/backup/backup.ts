@@ -9,14 +9,20 @@
 // A failure cancels what still runs, waits for it, releases every freeze, and deletes what was put.
 // It is told as what it is; what goes wrong after it is added to its message.
 
-import { randomBytes } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
-import { mkdir, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Thrown } from '../callbacks.ts'
-import { HotboltError, toHotboltError } from '../errors.ts'
-import { claimName, deadFreezes, stateDirectoryOf } from './backup-claim.ts'
+import { HotboltError, onDisk, toHotboltError } from '../errors.ts'
+import { directoryMode } from '../safe-files.ts'
+import {
+  claimName,
+  deadFreezes,
+  removeStaging,
+  requireStagingPlace,
+  stagingPlaceOf,
+  stateDirectoryOf,
+} from './backup-claim.ts'
 import { messageOf, sourceError, targetError } from './backup-error.ts'
 import { deleteObjects, requireOwners } from './backup-objects.ts'
 import { BackupObserver } from './backup-observer.ts'
@@ -29,19 +35,21 @@ import {
   type TableReport,
 } from './backup-options.ts'
 import { cancelled, throwIfAborted } from './cancellation.ts'
-import { isGivenUp, systemClock, withGrace, type Clock } from './clock.ts'
+import { isGivenUp, systemClock, withDeadline, withGrace, type Clock } from './clock.ts'
 import { targetFrom } from './directory-target.ts'
 import { bytesOf, entryOf, sizeOf, tableReport, type DoneTable } from './done-table.ts'
-import { directoryMode, DirectorySyncs, isInside, makeDirectories, realPlace } from './files.ts'
+import { DirectorySyncs, isInside, makeDirectories, realPlace } from './files.ts'
 import type { FreezeJournal } from './freeze-journal.ts'
 import type { Freeze, FreezeSource, FrozenTable, SourceTable, TableFile } from './freeze-source.ts'
 import { Freezer, type Pin } from './freezer.ts'
 import { GuardedSource, requireSource } from './guarded-source.ts'
 import { encodeManifest, manifestKey } from './manifest.ts'
 import type { Manifest, ManifestTable } from './manifest.ts'
+import { claimKey, runFolder } from './names.ts'
 import { RateLimit } from './rate-limit.ts'
 import { TableCopier } from './table-copier.ts'
 import { listTables } from './table-list.ts'
+import { claimInTarget, newClaim, otherClaim, requireClaim } from './target-claim.ts'
 import type { Target } from './target.ts'
 
 /**
@@ -75,11 +83,14 @@ export async function runBackup(
   }
   const { name, signal, unfreezeTimeoutMs: timeoutMs } = resolved
   const target = targetFrom(resolved.target)
-  const stateDirectory = stateDirectoryOf(resolved.stateDirectory, target)
   throwIfAborted(signal, 'The backup')
+  const stateDirectory = await stateDirectoryOf(resolved.stateDirectory, target)
   await requireApart(source, target)
+  const stagingPlace = await stagingPlaceOf(target)
+  await requireStagingPlace(stagingPlace)
   const journal = await claimName({ target, stateDirectory, name, timeoutMs, clock, signal })
-  return new Backup(source, { ...resolved, target, stateDirectory }, journal, clock).run()
+  const places = { target, stateDirectory, stagingPlace }
+  return new Backup(source, { ...resolved, ...places }, journal, clock).run()
 }
 
 /** In a catalog's directory, backups would be in the way of its stores. */
@@ -94,6 +105,7 @@ async function requireApart({ location }: FreezeSource, target: Target): Promise
 interface BackupOptions extends ResolvedCreateBackupOptions {
   readonly target: Target
   readonly stateDirectory: string
+  readonly stagingPlace: string
 }
 
 class Backup {
@@ -104,7 +116,9 @@ class Backup {
   readonly #source: GuardedSource
   readonly #freezer: Freezer
   readonly #observer: BackupObserver
+  readonly #claim = newClaim()
   readonly #createdAt = new Date().toISOString()
+  /** The name of its directory. */
   readonly #staging: string
   /** Of the caller's signal, of a failed table, and of an error in a callback. */
   readonly #cancellation = new AbortController()
@@ -139,8 +153,7 @@ class Backup {
     })
     const { warn: onWarning, changed: onChange } = this.#observer
     this.#freezer = new Freezer(this.#source, journal, options, { onWarning, onChange }, clock)
-    const parent = options.target.stagingDirectory ?? tmpdir()
-    this.#staging = join(parent, `${journal.name}-${randomBytes(8).toString('hex')}`)
+    this.#staging = runFolder(journal.name)
   }
 
   get #signal(): AbortSignal {
@@ -172,7 +185,11 @@ class Backup {
   async #copyAll(): Promise<readonly SourceTable[]> {
     this.#signal.throwIfAborted()
     this.#observer.enter('listing')
-    await this.#journal.beginRun({ target: this.#target.location, staging: this.#staging })
+    const { location } = this.#target
+    const claim = this.#claim
+    await this.#journal.beginRun({ target: location, staging: this.#staging, claim })
+    this.#hasPut = this.#target.create !== undefined
+    await claimInTarget(this.#target, this.#journal.name, claim, this.#signal)
     const { stateDirectory, freezeAllFirst } = this.#options
     this.#deadFreezes.push(
       ...(await deadFreezes(
@@ -201,12 +218,12 @@ class Backup {
   }
 
   async #makeStaging(): Promise<void> {
-    try {
-      await makeDirectories(join(this.#staging, '..'), new DirectorySyncs())
-      await mkdir(this.#staging, { mode: directoryMode })
-    } catch (error) {
-      throw toHotboltError(error)
-    }
+    const { stagingPlace } = this.#options
+    await onDisk(async () => {
+      await makeDirectories(stagingPlace, new DirectorySyncs())
+      await requireStagingPlace(stagingPlace)
+      await mkdir(join(stagingPlace, this.#staging), { mode: directoryMode })
+    })
   }
 
   async #freezeAll(pins: readonly Pin[]): Promise<void> {
@@ -262,7 +279,7 @@ class Backup {
       backup: this.#journal.name,
       source: this.#source,
       target: this.#target,
-      staging: this.#staging,
+      staging: join(this.#options.stagingPlace, this.#staging),
       bytesPerSecond: Math.ceil(bytesPerSecond / slots),
       graceMs,
       clock: this.#clock,
@@ -332,6 +349,7 @@ class Backup {
       requires,
     }
     await requireOwners(this.#target, reused, this.#signal)
+    await requireClaim(this.#target, name, this.#claim, this.#signal)
     await this.#putManifest(encodeManifest(manifest))
     await this.#requireStill(reused)
     this.#completeMs = this.#observer.elapsedMs
@@ -367,6 +385,11 @@ class Backup {
   async #finish(): Promise<void> {
     this.#observer.enter('unfreezing')
     await this.#freezer.drain()
+    if (this.#target.create !== undefined) {
+      await this.#observer.attempt('Giving the name back', () =>
+        this.#target.delete(claimKey(this.#journal.name)),
+      )
+    }
     await this.#end(await this.#removeStaging())
     this.#observer.enter('done')
   }
@@ -392,15 +415,20 @@ class Backup {
     if (!this.#hasPut) return true
     // Without its objects a manifest that comes late would be that of a broken backup.
     if (this.#hasGivenUpManifest) return false
-    const { unfreezeTimeoutMs } = this.#options
-    return this.#observer.attempt('Deleting what was copied', () =>
-      deleteObjects(this.#target, this.#journal.name, unfreezeTimeoutMs, this.#clock),
-    )
+    const { unfreezeTimeoutMs: timeoutMs } = this.#options
+    const { name } = this.#journal
+    const claim = this.#claim
+    return this.#observer.attempt('Deleting what was copied', async () => {
+      const look = (signal: AbortSignal): ReturnType<typeof otherClaim> =>
+        otherClaim(this.#target, { claim }, name, signal)
+      const isOthers = (await withDeadline(look, timeoutMs, this.#clock)) !== undefined
+      if (!isOthers) await deleteObjects(this.#target, name, timeoutMs, this.#clock)
+    })
   }
 
   #removeStaging(): Promise<boolean> {
     return this.#observer.attempt('Removing copied files', () =>
-      rm(this.#staging, { recursive: true, force: true }),
+      removeStaging(this.#target, this.#journal.name, { staging: this.#staging }),
     )
   }
 

@@ -6,7 +6,7 @@
 import { HotboltError } from '../errors.ts'
 import type { SourceIdentity } from './freeze-journal.ts'
 import { readManifest, tablePrefix, type ManifestTable } from './manifest.ts'
-import type { Target } from './target.ts'
+import { listBelow, type Target } from './target.ts'
 
 export class BaseBackup {
   readonly #tables: ReadonlyMap<string, ManifestTable>
@@ -31,7 +31,7 @@ export class BaseBackup {
     }
     const sizes = new Map<string, number>()
     for (const owner of new Set(tables.map((table) => table.owner))) {
-      const objects = target.list(`${owner}/tables/`, signal)
+      const objects = listBelow(target, `${owner}/tables/`, signal)
       for await (const { key, sizeBytes } of objects) sizes.set(key, sizeBytes)
     }
     return new BaseBackup(tables, sizes)

@@ -6,7 +6,7 @@
 
 import { HotboltError, toHotboltError } from '../errors.ts'
 import { isOf, lockInTarget, removeStaging, stateDirectoryOf } from './backup-claim.ts'
-import { deleteObjects, hasManifest } from './backup-objects.ts'
+import { deleteObjects, hasManifest, unfinishedOf } from './backup-objects.ts'
 import {
   resolveCleanFreezesOptions,
   type CleanFreezesOptions,
@@ -24,6 +24,8 @@ import {
 import type { Freeze, FreezeSource } from './freeze-source.ts'
 import { Freezer } from './freezer.ts'
 import { GuardedSource, requireSource } from './guarded-source.ts'
+import { claimKey } from './names.ts'
+import { otherClaim } from './target-claim.ts'
 import type { Target } from './target.ts'
 
 /**
@@ -49,7 +51,7 @@ export async function runClean(
   requireSource(source)
   const resolved = resolveCleanFreezesOptions(options)
   const target = resolved.target === undefined ? undefined : targetFrom(resolved.target)
-  const stateDirectory = stateDirectoryOf(resolved.stateDirectory, target)
+  const stateDirectory = await stateDirectoryOf(resolved.stateDirectory, target)
   return new Cleaner(source, resolved, target, stateDirectory, clock).run()
 }
 
@@ -63,6 +65,7 @@ class Cleaner {
   readonly #leftover: Freeze[] = []
   readonly #running: string[] = []
   readonly #abandoned: string[] = []
+  readonly #unfinished: string[] = []
   readonly #warnings: string[] = []
 
   constructor(
@@ -83,15 +86,18 @@ class Cleaner {
     const names = await journalNames(this.#stateDirectory)
     for (const name of names) await this.#cleanAfter(name)
     if (!this.#options.dryRun) {
-      await this.#attempt('Removing what is left of records', () =>
-        removeHalfJournals(this.#stateDirectory),
-      )
+      await this.#attempt('Removing what is left of records', async () => {
+        for (const { message } of await removeHalfJournals(this.#stateDirectory)) {
+          this.#warnings.push(`What is left of a record was not removed: ${message}`)
+        }
+      })
     }
     return {
       released: this.#released,
       leftover: this.#leftover,
       running: this.#running,
       abandoned: this.#abandoned,
+      ...(this.#unfinished.length > 0 && { unfinished: this.#unfinished }),
       warnings: this.#warnings,
     }
   }
@@ -167,12 +173,18 @@ class Cleaner {
     const held = dryRun ? undefined : await lockInTarget(target, this.#stateDirectory, name)
     try {
       const isComplete = await hasManifest(target, name)
+      const isOthers = (await otherClaim(target, run, name)) !== undefined
+      const isAbandoned = !isComplete && !isOthers
+      if (isAbandoned) {
+        this.#unfinished.push(...(await unfinishedOf(target, name)).map(({ key }) => key))
+      }
       if (!dryRun) {
-        if (!isComplete) await deleteObjects(target, name, unfreezeTimeoutMs, this.#clock)
-        await removeStaging(run, name)
+        if (isAbandoned) await deleteObjects(target, name, unfreezeTimeoutMs, this.#clock)
+        else if (!isOthers) await target.delete(claimKey(name))
+        await removeStaging(target, name, run)
         await journal.endRun()
       }
-      if (!isComplete) this.#abandoned.push(name)
+      if (isAbandoned) this.#abandoned.push(name)
     } finally {
       await held?.close()
     }

@@ -3,16 +3,17 @@
 // The manifest goes first, durably: what a crash leaves of the rest is no backup, and deleting
 // again finishes it.
 
-import { HotboltError, toHotboltError } from '../errors.ts'
+import { HotboltError } from '../errors.ts'
+import { notAFile } from '../safe-files.ts'
 import { targetError } from './backup-error.ts'
+import { discardUnfinished } from './backup-objects.ts'
 import { checkDeleteBackupOptions, type DeleteBackupOptions } from './backup-options.ts'
 import { findBackups, lookAtBackup, type FoundBackup } from './backups.ts'
 import { targetFrom } from './directory-target.ts'
-import { DirectorySyncs, lookAt, makeDirectories, notAFile } from './files.ts'
 import { FreezeJournal } from './freeze-journal.ts'
 import { encodeManifest, manifestKey, readManifest } from './manifest.ts'
 import { forEachOf } from './semaphore.ts'
-import { isKey, type Target, type TargetObject } from './target.ts'
+import { isKey, listBelow, type Target, type TargetObject } from './target.ts'
 
 /** Objects that are deleted at a time. */
 const deletesAtOnce = 16
@@ -130,10 +131,11 @@ async function needOf(
 async function deleteObjects(target: Target, name: string): Promise<void> {
   await target.delete(manifestKey(name))
   let foreign: TargetObject | undefined
-  await forEachOf(target.list(`${name}/`), deletesAtOnce, async (object) => {
+  await forEachOf(listBelow(target, `${name}/`), deletesAtOnce, async (object) => {
     if (isKey(object.key)) await target.delete(object.key)
     else foreign = object
   })
+  await discardUnfinished(target, name)
   if (foreign === undefined) return
   throw notAFile(
     foreign.key,
@@ -145,22 +147,11 @@ async function deleteObjects(target: Target, name: string): Promise<void> {
 async function whileNotRunning<T>(target: Target, name: string, run: () => Promise<T>): Promise<T> {
   const { stateDirectory } = target
   if (stateDirectory === undefined) return run()
-  await makeStateDirectory(stateDirectory)
   const journal = await FreezeJournal.create(stateDirectory, name)
   try {
     return await run()
   } finally {
     await journal.close()
-  }
-}
-
-async function makeStateDirectory(path: string): Promise<void> {
-  try {
-    await makeDirectories(path, new DirectorySyncs())
-    const stats = await lookAt(path)
-    if (stats?.isDirectory() !== true) throw notAFile(path, 'is not a directory')
-  } catch (error) {
-    throw toHotboltError(error, path)
   }
 }
 

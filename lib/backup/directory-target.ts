@@ -9,32 +9,28 @@
 // made by us is not trusted: links are not followed, nothing but regular files is opened. The root
 // itself may be a link.
 
-import { randomBytes } from 'node:crypto'
 import { createReadStream, type Dirent } from 'node:fs'
-import { lstat, open, readdir, rename, rm, rmdir, unlink } from 'node:fs/promises'
-import { dirname, join, resolve, sep } from 'node:path'
+import { lstat, readdir, rename, rm, rmdir, unlink } from 'node:fs/promises'
+import { dirname, join, relative, resolve, sep } from 'node:path'
 import { addAbortSignal, type Readable } from 'node:stream'
 import { HotboltError, toHotboltError } from '../errors.ts'
 import { isPath, pathOf } from '../paths.ts'
 import { invalid } from '../rules.ts'
-import { targetRule } from './backup-options.ts'
-import { throwIfAborted } from './cancellation.ts'
 import {
-  DirectorySyncs,
-  fileMode,
+  createFile,
   kindOf,
   lookBelow,
-  makeDirectories,
   notAFile,
   openFile,
+  requireDirectory,
   requireFile,
-} from './files.ts'
+} from '../safe-files.ts'
+import { targetRule } from './backup-options.ts'
+import { throwIfAborted } from './cancellation.ts'
+import { DirectorySyncs, makeDirectories } from './files.ts'
+import { isTemporaryObject, stagingFolder, stateFolder, temporaryObject } from './names.ts'
 import { isKey, requireKey, type Target, type TargetBody, type TargetObject } from './target.ts'
 import { copyFile } from './transfer.ts'
-
-/** Names that no object can have, for '+' is in no key. */
-const temporaryName = (): string => `.${randomBytes(8).toString('hex')}+put`
-const isTemporary = (name: string): boolean => /^\.[0-9a-f]{16}\+put$/.test(name)
 
 /** Entries of a directory that are looked at together. */
 const looksAtOnce = 64
@@ -61,8 +57,8 @@ class DirectoryTarget implements Target {
 
   constructor(path: string) {
     this.location = path
-    this.stagingDirectory = join(path, '.staging')
-    this.stateDirectory = join(path, '.state')
+    this.stagingDirectory = join(path, stagingFolder)
+    this.stateDirectory = join(path, stateFolder)
   }
 
   async put(key: string, body: TargetBody, signal?: AbortSignal): Promise<void> {
@@ -96,9 +92,7 @@ class DirectoryTarget implements Target {
     if (folder !== '' && (folder.startsWith('.') || !isKey(folder))) return
     try {
       const stats = folder === '' ? undefined : await lookBelow(this.location, folder)
-      if (stats?.isDirectory() === false) {
-        throw notAFile(join(this.location, folder), `is ${kindOf(stats)}, not a directory`)
-      }
+      if (stats !== undefined) requireDirectory(join(this.location, folder), stats)
       const folders = [folder]
       for (let next = folders.pop(); next !== undefined; next = folders.pop()) {
         throwIfAborted(signal, 'Listing objects')
@@ -160,7 +154,7 @@ class DirectoryTarget implements Target {
     make: (temporary: string) => Promise<void>,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const temporary = join(dirname(path), temporaryName())
+    const temporary = join(dirname(path), temporaryObject())
     try {
       await make(temporary)
       throwIfAborted(signal, 'Storing an object')
@@ -179,6 +173,8 @@ class DirectoryTarget implements Target {
   ): Promise<boolean> {
     const source = resolve(body.file)
     if (!source.startsWith(this.stagingDirectory + sep)) return false
+    // No directory on the way is a link.
+    await lookBelow(this.location, relative(this.location, source).split(sep).join('/'))
     const file = await openFile(source)
     try {
       const { size } = await file.stat()
@@ -208,9 +204,7 @@ class DirectoryTarget implements Target {
       const folder = folders.slice(0, index + 1).join('/')
       const path = join(this.location, folder)
       const stats = await lookBelow(this.location, folder)
-      if (stats?.isDirectory() === false) {
-        throw notAFile(path, `is ${kindOf(stats)}, not a directory`)
-      }
+      if (stats !== undefined) requireDirectory(path, stats)
       if (stats !== undefined && this.#durable.has(path)) continue
       await makeDirectories(path, this.#syncs)
       // Also when it was there: whoever has just made it may not have synced yet.
@@ -230,7 +224,7 @@ class DirectoryTarget implements Target {
     const path = join(this.location, folder)
     const entries = await ignoring('ENOENT', readdir(path, { withFileTypes: true }))
     const visible = (entries ?? []).filter(({ name }) =>
-      folder === '' ? !name.startsWith('.') : !isTemporary(name),
+      folder === '' ? !name.startsWith('.') : !isTemporaryObject(name),
     )
     const found: Found[] = []
     for (let at = 0; at < visible.length; at += looksAtOnce) {
@@ -249,9 +243,9 @@ class DirectoryTarget implements Target {
     for (let path = folder; path !== this.location; path = dirname(path)) {
       const names = (await ignoring('ENOENT', readdir(path))) ?? []
       for (const name of names) {
-        if (!isTemporary(name) && !(await removeHollow(join(path, name)))) return
+        if (!isTemporaryObject(name) && !(await removeHollow(join(path, name)))) return
       }
-      for (const name of names.filter(isTemporary)) {
+      for (const name of names.filter(isTemporaryObject)) {
         await ignoring('ENOENT', unlink(join(path, name)))
       }
       this.#durable.delete(path)
@@ -313,7 +307,7 @@ async function removeHollow(path: string): Promise<boolean> {
 }
 
 async function writeNew(path: string, bytes: Uint8Array): Promise<void> {
-  const file = await open(path, 'wx', fileMode)
+  const file = await createFile(path)
   try {
     await file.writeFile(bytes)
     await file.sync()

@@ -4,15 +4,15 @@
 // Bytes are not trusted: no more of them are taken than the manifest says there are.
 
 import { createHash, type Hash } from 'node:crypto'
-import { lstat, open } from 'node:fs/promises'
+import { lstat } from 'node:fs/promises'
 import { addAbortSignal } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { toHotboltError } from '../errors.ts'
 import type { CopiedFile } from '../native.ts'
+import { createFile, requireFile } from '../safe-files.ts'
 import { targetError } from './backup-error.ts'
 import { cancelled, throwIfAborted } from './cancellation.ts'
 import { corrupt } from './json-proof.ts'
-import { fileMode, requireFile } from './files.ts'
 import type { ManifestFile } from './manifest.ts'
 import type { Target } from './target.ts'
 import { Transfer, type TransferOptions } from './transfer.ts'
@@ -76,7 +76,7 @@ export class ObjectReader {
     file: ManifestFile,
     path: string | undefined,
   ): Promise<CopiedFile> {
-    const copy = path === undefined ? undefined : await open(path, 'wx', fileMode)
+    const copy = path === undefined ? undefined : await createFile(path)
     try {
       const hash = createHash('sha256')
       const sizeBytes = await this.#drain(key, file, hash, (chunk) =>

@@ -4,24 +4,30 @@
 // They are built in a directory beside, `.<name>.hotbolt-restore`, which goes to the one that locks
 // the file in it, and are renamed when all is there. What a restore that was killed has left in it
 // is removed by the next one, which also puts back what had been moved away and not been replaced
-// yet.
+// yet. Such a directory is our own and not to be written by others, or it is not used: what
+// somebody else has put into it would be put in place.
 
-import { open as openNew, mkdir, rename, rm, rmdir } from 'node:fs/promises'
+import { mkdir, rename, rm, rmdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { openDatabase, type Database } from '../database/database.ts'
-import { HotboltError, toHotboltError } from '../errors.ts'
+import { HotboltError, onDisk, toHotboltError } from '../errors.ts'
 import { encodeName } from '../names.ts'
-import { pathOf } from '../paths.ts'
+import { pathOf, syncDirectory } from '../paths.ts'
 import { invalid } from '../rules.ts'
-import { directoryMode, DirectorySyncs, fileMode, kindOf, lookAt } from './files.ts'
-import { syncDirectory } from '../paths.ts'
-import { makeDirectories, makeDirectory, notAFile } from './files.ts'
+import {
+  createFile,
+  directoryMode,
+  lookAt,
+  makeDirectory,
+  requireOwnFile,
+  requirePrivateDirectory,
+} from '../safe-files.ts'
+import { DirectorySyncs, makeDirectories } from './files.ts'
 import type { RestoreDestination, RestoreSession } from './freeze-source.ts'
 import { encodeManifest, type Manifest, type ManifestTable } from './manifest.ts'
+import { restoredManifest, restorePlaces } from './names.ts'
 import { StoreMaintainer } from '../maintenance/store-maintainer.ts'
 
-/** No table has this name: an encoded one does not begin with '.'. */
-const manifestName = '.hotbolt-manifest.json'
 const lockAttemptsMax = 10
 
 /** What is replaced as a whole would lose what is not restored. */
@@ -45,15 +51,15 @@ export function filesDestination(directory: string | URL): RestoreDestination {
   }
 }
 
+type Places = ReturnType<typeof restorePlaces>
+
 class FilesSession implements RestoreSession {
   readonly #directory: string
   readonly #manifest: Manifest
   readonly #overwrite: boolean
   readonly #lock: Database
-  readonly #work: string
-  readonly #content: string
-  /** What was there, until its successor is in its place. */
-  readonly #replaced: string
+  /** `replaced`: what was there, until its successor is in its place. */
+  readonly #places: Places
   #isOver = false
 
   static async begin(
@@ -61,11 +67,11 @@ class FilesSession implements RestoreSession {
     manifest: Manifest,
     overwrite: boolean,
   ): Promise<FilesSession> {
-    const work = join(dirname(directory), `.${basename(directory)}.hotbolt-restore`)
+    const places = restorePlaces(directory)
     try {
       await makeDirectories(dirname(directory), new DirectorySyncs())
-      const lock = await lockedIn(work)
-      const session = new FilesSession(directory, manifest, overwrite, work, lock)
+      const lock = await lockedIn(places)
+      const session = new FilesSession(directory, manifest, overwrite, places, lock)
       try {
         await session.#prepare()
         return session
@@ -82,20 +88,18 @@ class FilesSession implements RestoreSession {
     directory: string,
     manifest: Manifest,
     overwrite: boolean,
-    work: string,
+    places: Places,
     lock: Database,
   ) {
     this.#directory = directory
     this.#manifest = manifest
     this.#overwrite = overwrite
-    this.#work = work
+    this.#places = places
     this.#lock = lock
-    this.#content = join(work, 'content')
-    this.#replaced = join(work, 'replaced')
   }
 
   async directoryFor({ name }: ManifestTable): Promise<string> {
-    const directory = join(this.#content, encodeName(name))
+    const directory = join(this.#places.content, encodeName(name))
     await mkdir(directory, { mode: directoryMode })
     return directory
   }
@@ -106,14 +110,14 @@ class FilesSession implements RestoreSession {
 
   async commit(): Promise<void> {
     await this.#writeManifest()
-    await syncDirectory(this.#content)
+    await syncDirectory(this.#places.content)
     await this.#requireFree()
     const isReplaced = (await lookAt(this.#directory)) !== undefined
-    if (isReplaced) await rename(this.#directory, this.#replaced)
+    if (isReplaced) await rename(this.#directory, this.#places.replaced)
     try {
-      await rename(this.#content, this.#directory)
+      await rename(this.#places.content, this.#directory)
     } catch (error) {
-      if (isReplaced) await rename(this.#replaced, this.#directory)
+      if (isReplaced) await rename(this.#places.replaced, this.#directory)
       throw error
     }
     await syncDirectory(dirname(this.#directory))
@@ -128,13 +132,13 @@ class FilesSession implements RestoreSession {
   /** What an earlier restore has left is undone. */
   async #prepare(): Promise<void> {
     const isMissing = (await lookAt(this.#directory)) === undefined
-    if (isMissing && (await lookAt(this.#replaced)) !== undefined) {
-      await rename(this.#replaced, this.#directory)
+    if (isMissing && (await lookAt(this.#places.replaced)) !== undefined) {
+      await rename(this.#places.replaced, this.#directory)
       await syncDirectory(dirname(this.#directory))
     }
     await this.#clear()
     await this.#requireFree()
-    await mkdir(this.#content, { mode: directoryMode })
+    await mkdir(this.#places.content, { mode: directoryMode })
   }
 
   async #requireFree(): Promise<void> {
@@ -144,7 +148,7 @@ class FilesSession implements RestoreSession {
   }
 
   async #writeManifest(): Promise<void> {
-    const file = await openNew(join(this.#content, manifestName), 'wx', fileMode)
+    const file = await createFile(join(this.#places.content, restoredManifest))
     try {
       await file.writeFile(encodeManifest(this.#manifest))
       await file.sync()
@@ -155,7 +159,7 @@ class FilesSession implements RestoreSession {
 
   /** Requires: whatever is at `#replaced` has its successor. */
   async #clear(): Promise<void> {
-    for (const path of [this.#content, this.#replaced]) {
+    for (const path of [this.#places.content, this.#places.replaced]) {
       await rm(path, { recursive: true, force: true })
     }
   }
@@ -165,29 +169,33 @@ class FilesSession implements RestoreSession {
     this.#isOver = true
     try {
       if ((await lookAt(this.#directory)) !== undefined) await this.#clear()
-      else await rm(this.#content, { recursive: true, force: true })
+      else await rm(this.#places.content, { recursive: true, force: true })
     } finally {
       // The name goes while the file is locked: whoever comes then makes a new one, and whoever has
       // opened this one sees that it has no name and starts over.
-      await rm(join(this.#work, 'lock'), { force: true }).catch(() => {})
+      await rm(this.#places.lock, { force: true }).catch(() => {})
       await this.#lock.close()
-      await rmdir(this.#work).catch(() => {}) // another restore has begun in it
+      await rmdir(this.#places.work).catch(() => {}) // another restore has begun in it
     }
   }
 }
 
 /** The directory is ours as long as the file in it is open. ERR_LOCKED. */
-async function lockedIn(work: string): Promise<Database> {
+async function lockedIn({ work, lock }: Places): Promise<Database> {
   for (let attempt = 1; ; attempt++) {
-    const stats = await lookAt(work)
-    if (stats?.isDirectory() === false) throw notAFile(work, `is ${kindOf(stats)}`)
-    await makeDirectory(work)
     try {
-      const path = join(work, 'lock')
-      return await openDatabase(path, undefined, (store) => new StoreMaintainer(store))
+      return await onDisk(() => lockOnce(work, lock))
     } catch (error) {
       // Its last owner has just removed it.
       if (!HotboltError.is(error, 'ERR_NOT_FOUND') || attempt === lockAttemptsMax) throw error
     }
   }
+}
+
+async function lockOnce(work: string, lock: string): Promise<Database> {
+  await makeDirectory(work)
+  await requirePrivateDirectory(work)
+  const stats = await lookAt(lock)
+  if (stats !== undefined) await requireOwnFile(lock, stats)
+  return openDatabase(lock, undefined, (store) => new StoreMaintainer(store))
 }

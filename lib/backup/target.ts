@@ -6,6 +6,7 @@
 // on with its code, or as ERR_IO with the cause.
 
 import type { Readable } from 'node:stream'
+import { HotboltError } from '../errors.ts'
 import { invalid } from '../rules.ts'
 
 export interface Target {
@@ -23,6 +24,13 @@ export interface Target {
   /** Without effect when there is none. */
   delete(key: string, signal?: AbortSignal): Promise<void>
 
+  /**
+   * Like put(), but only where there is no object under the key; false: there is one. Targets that
+   * several machines use have it, unless another lock keeps them apart.
+   */
+  create?(key: string, body: Uint8Array, signal?: AbortSignal): Promise<boolean>
+  /** Objects that are being stored, or were when the process died that stored them. */
+  listUnfinished?(prefix: string, signal?: AbortSignal): AsyncIterable<UnfinishedObject>
   /** Where files are best made that put() is given: it moves them then. */
   readonly stagingDirectory?: string
   /** Where records of freezes are kept when the caller names no other place. */
@@ -36,6 +44,12 @@ export interface Target {
   listFolders?(signal?: AbortSignal): AsyncIterable<string>
 }
 
+export interface UnfinishedObject {
+  readonly key: string
+  /** Removes what is stored of it; whoever is still at it fails. */
+  discard(signal?: AbortSignal): Promise<void>
+}
+
 export type TargetBody = Uint8Array | { readonly file: string; readonly sizeBytes: number }
 
 export interface TargetObject {
@@ -46,6 +60,27 @@ export interface TargetObject {
    * been followed or opened, and its key may be none.
    */
   readonly problem?: string
+}
+
+/**
+ * What a target lists below a prefix. ERR_IO when it lists what it was not asked for: objects are
+ * deleted for being in a list.
+ */
+export async function* listBelow(
+  target: Target,
+  prefix: string,
+  signal?: AbortSignal,
+): AsyncIterable<TargetObject> {
+  for await (const object of target.list(prefix, signal)) {
+    const isAsked = typeof object.key === 'string' && object.key.startsWith(prefix)
+    if (!isAsked) throw unasked(target, prefix)
+    yield object
+  }
+}
+
+function unasked({ location }: Target, prefix: string): HotboltError {
+  const message = `${location} lists more than what begins with "${prefix}": it is not believed`
+  return new HotboltError('ERR_IO', message, { path: location })
 }
 
 const keyLengthMax = 1024

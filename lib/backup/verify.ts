@@ -18,10 +18,11 @@ import { cancelled, throwIfAborted } from './cancellation.ts'
 import { targetFrom } from './directory-target.ts'
 import { manifestKey, readManifest, tablePrefix } from './manifest.ts'
 import type { Manifest, ManifestFile, ManifestTable } from './manifest.ts'
+import { claimKey } from './names.ts'
 import { ObjectReader } from './object-reader.ts'
 import { forEachOf } from './semaphore.ts'
 import { StoreMaintainer } from '../maintenance/store-maintainer.ts'
-import type { Target } from './target.ts'
+import { listBelow, type Target } from './target.ts'
 import { sizeOf, TransferMeter } from './transfer-meter.ts'
 
 const what = 'Verifying the backup'
@@ -118,9 +119,10 @@ class Verifier {
   async *#objects(): ReturnType<Target['list']> {
     const { name, tables, requires } = this.#manifest
     const foreign = new Set(tables.map((table) => tablePrefix(table.owner, table.name)))
+    const known = new Set([manifestKey(name), claimKey(name)])
     for (const owner of [name, ...requires]) {
       for await (const object of this.#list(owner === name ? `${name}/` : `${owner}/tables/`)) {
-        const isOwn = owner === name && object.key !== manifestKey(name)
+        const isOwn = owner === name && !known.has(object.key)
         const table = object.key.split('/', 3).join('/')
         if (isOwn || foreign.has(`${table}/`)) yield object
       }
@@ -129,7 +131,7 @@ class Verifier {
 
   async *#list(prefix: string): ReturnType<Target['list']> {
     try {
-      yield* this.#target.list(prefix, this.#meter.signal)
+      yield* listBelow(this.#target, prefix, this.#meter.signal)
     } catch (error) {
       if (!HotboltError.is(error, 'ERR_NOT_A_FILE')) throw error
       this.#tell(prefix.slice(0, -1), error.message)

@@ -11,6 +11,7 @@ import { readdir, rename } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Database } from '../database/database.ts'
 import { HotboltError, onDisk } from '../errors.ts'
+import { isOwn } from '../safe-files.ts'
 import { CatalogDirectory } from './catalog-directory.ts'
 import {
   lookAt,
@@ -128,13 +129,19 @@ async function ifAbandoned(path: string, remove: () => Promise<void>): Promise<v
 const isOvertaken = (error: unknown): boolean =>
   HotboltError.is(error, 'ERR_NOT_FOUND') || HotboltError.is(error, 'ERR_LOCKED')
 
+/** Directories of our own; what somebody else has called so is left as it is. */
 async function siblings(target: string, kind: Kind): Promise<string[]> {
   const folder = dirname(target)
   const prefix = `${basename(target)}-${kind}-`
   if ((await lookAt(folder))?.isDirectory() !== true) return []
-  const entries = await onDisk(() => readdir(folder, { withFileTypes: true }))
-  return entries
-    .filter((entry) => entry.isDirectory() && entry.name.startsWith(prefix))
-    .filter((entry) => /^[0-9a-f]{32}$/.test(entry.name.slice(prefix.length)))
-    .map((entry) => join(folder, entry.name))
+  const names = await onDisk(() => readdir(folder))
+  const found: string[] = []
+  for (const name of names) {
+    if (!name.startsWith(prefix) || !/^[0-9a-f]{32}$/.test(name.slice(prefix.length))) continue
+    const path = join(folder, name)
+    const stats = await lookAt(path)
+    const isOurs = stats?.isDirectory() === true && (await onDisk(() => isOwn(path, stats)))
+    if (isOurs) found.push(path)
+  }
+  return found
 }

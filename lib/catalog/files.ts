@@ -6,8 +6,8 @@ import type { Stats } from 'node:fs'
 import { chmod, mkdir, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { HotboltError, onDisk, toHotboltError } from '../errors.ts'
-import * as files from '../backup/files.ts'
 import * as paths from '../paths.ts'
+import * as files from '../safe-files.ts'
 
 /** What is at `path` itself, a link not followed; undefined: nothing. */
 export const lookAt = (path: string): Promise<Stats | undefined> => onDisk(() => files.lookAt(path))

@@ -123,7 +123,7 @@ void classify(File& file, uint64_t number, JournalDirectory& result) {
 // nullptr: it has been renamed or removed since the directory was listed.
 std::unique_ptr<File> open_if_there(FileSystem& files, const std::string& path) {
   try {
-    return files.open(path, OpenMode{});
+    return files.open(path, {.no_follow = true});
   } catch (const Error& error) {
     if (error.code() != ErrorCode::ERR_NOT_FOUND) throw;
     return nullptr;
@@ -179,7 +179,7 @@ JournalEnd JournalScan::run() {
   for (size_t i = 0; i < segments_.size() && end_.last_seq < until_; i++) {
     const JournalSegment& segment = segments_[i];
     if (!continues(segment)) break;
-    const std::unique_ptr<File> file = files_.open(segment.path, OpenMode{});
+    const std::unique_ptr<File> file = files_.open(segment.path, {.no_follow = true});
     Window window(*file);
     broken = i;
     end_.ends.resize(i + 1);
@@ -266,7 +266,7 @@ void JournalScan::fail_at(const JournalSegment& broken) const {
 // Looks at headers only, so that bytes that pretend to be many long frames cost no more than
 // others.
 bool JournalScan::proves_loss(const JournalSegment& segment, uint64_t offset) const {
-  const std::unique_ptr<File> file = files_.open(segment.path, OpenMode{});
+  const std::unique_ptr<File> file = files_.open(segment.path, {.no_follow = true});
   Window window(*file);
   for (; window.holds(offset, sizeof(FrameHeader)); offset += 8) {
     const std::optional<FrameHeader> header = frame_header_at(window, offset, segment.epoch);

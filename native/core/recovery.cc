@@ -91,7 +91,7 @@ std::vector<std::shared_ptr<Segment>> keep_segments(FileSystem& files,
     segment->used = end_offset;
     segment->last_seq = last_seq;
     segment->epoch = segments[i].epoch;
-    segment->file = files.open(segment->path, {.write = true});
+    segment->file = files.open(segment->path, {.write = true, .no_follow = true});
     if (i >= end.unsynced_segment) {
       const bool has_header = i > end.unsynced_segment || end.unsynced_offset == kSegmentBlockSize;
       rewrite(*segment->file, has_header ? 0 : end.unsynced_offset, end_offset);

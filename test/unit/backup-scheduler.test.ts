@@ -594,7 +594,7 @@ test('nobody touches a running backup that records its freezes elsewhere', () =>
     // A run of this name that died, recorded in a third place.
     const third = join(directory, 'third')
     const dead = await FreezeJournal.create(third, 'b')
-    const staging = join(directory, `b-${'0'.repeat(16)}`)
+    const staging = `b-${'0'.repeat(16)}`
     await dead.beginRun({ target: directoryTarget(target).location, staging })
     await dead.close()
     const source = SimulatedSource.of(3)

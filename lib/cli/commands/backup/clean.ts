@@ -7,7 +7,7 @@ import { sourceOptionHelp, sourceOptions } from '../../backup/source.ts'
 import { withSource } from '../../backup/source.ts'
 import { targetOptionHelp, targetOptions, withTarget } from '../../backup/target.ts'
 import { integersOption, numberOption, textOption, type Command } from '../../command.ts'
-import { counted, toJson } from '../../output.ts'
+import { counted, plain, toJson } from '../../output.ts'
 
 export const clean: Command = {
   name: 'clean',
@@ -55,11 +55,12 @@ export const clean: Command = {
 }
 
 function describe(report: CleanReport, dryRun: boolean): string {
-  const { released, abandoned, running } = report
+  const { released, abandoned, unfinished = [], running } = report
   const [release, remove] = dryRun ? ['would release', 'would remove'] : ['released', 'removed']
   const lines = [
     ...released.map(({ table, id }) => `${release} ${table} (${id})\n`),
     ...abandoned.map((name) => `${remove} what is left of ${name}\n`),
+    ...unfinished.map((key) => `${remove} the unfinished upload of ${plain(key)}\n`),
     ...running.map((name) => `${name} is being made: left alone\n`),
   ]
   const summary = lines.length === 0 ? 'There is nothing to clean.\n' : lines.join('')

@@ -10,6 +10,7 @@ import { link, lstat, mkdir, open, readdir, rename, rm, type FileHandle } from '
 import { basename, join } from 'node:path'
 
 import { HotboltError, type CopyOptions, type TableFile } from '../../index.ts'
+import { createFile, directoryMode } from '../../safe-files.ts'
 import { pause, throwIfAborted } from './waiting.ts'
 
 /** Written by FREEZE beside the files of a part; means nothing elsewhere. */
@@ -24,7 +25,7 @@ export async function copyTree(
   prefix: string,
   options: CopyOptions,
 ): Promise<readonly TableFile[]> {
-  await mkdir(target)
+  await mkdir(target, { mode: directoryMode })
   const files: TableFile[] = []
   const entries = await readdir(source, { withFileTypes: true })
   for (const entry of entries.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
@@ -100,7 +101,7 @@ async function copyBytes(from: string, to: string, options: CopyOptions): Promis
   const source = await open(from, constants.O_RDONLY | constants.O_NOFOLLOW)
   try {
     if (!(await source.stat()).isFile()) throw notAFile(from)
-    const target = await open(to, 'wx', 0o640)
+    const target = await createFile(to)
     try {
       return await pump(source, target, options)
     } finally {

@@ -12,10 +12,10 @@ import { codeOf, inDirectory } from '../support/with-database.ts'
 
 const uid = 2001
 
-/** Done by the server's user, who is hostile; what it may not do fails. */
+/** Done by the server's user, who is hostile, with another group; what it may not do fails. */
 const asServer = (script: string, ...args: string[]): void => {
   try {
-    execFileSync('sh', ['-c', script, 'sh', ...args], { uid, gid: uid, stdio: 'ignore' })
+    execFileSync('sh', ['-c', script, 'sh', ...args], { uid, gid: 3000, stdio: 'ignore' })
   } catch {
     // It was not allowed.
   }

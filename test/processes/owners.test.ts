@@ -57,12 +57,15 @@ testIf('root', 'a member of the group makes the journal, a copy and a backup for
   }),
 )
 
-testIf('root', 'who is not in the group opens what he makes to nobody but who had both rights', () =>
-  withStore(0o646, async (path) => {
-    const ours = [0o644, stranger.uid, stranger.gid]
-    expect(await done(path, stranger, ['put'])).toMatchObject({ '-journal-': ours })
-    expect(await done(path, stranger, ['defrag'])).toMatchObject({ '': ours })
-  }),
+testIf(
+  'root',
+  'who is not in the group opens what he makes to nobody but who had both rights',
+  () =>
+    withStore(0o646, async (path) => {
+      const ours = [0o644, stranger.uid, stranger.gid]
+      expect(await done(path, stranger, ['put'])).toMatchObject({ '-journal-': ours })
+      expect(await done(path, stranger, ['defrag'])).toMatchObject({ '': ours })
+    }),
 )
 
 testIf('root', 'what root leaves when it is killed, the owner recovers', () =>

@@ -74,9 +74,12 @@ export class HeldDirectory {
     const stats = await lookAt(path)
     if (stats === undefined) return
     if (!stats.isDirectory()) return unlink(path)
-    await holding(HeldDirectory.#hold(path, this.#server, [this.#server.uid, us()]), async (held) => {
-      for (const below of await readdir(held.path)) await held.remove(below)
-    })
+    await holding(
+      HeldDirectory.#hold(path, this.#server, [this.#server.uid, us()]),
+      async (held) => {
+        for (const below of await readdir(held.path)) await held.remove(below)
+      },
+    )
     await rmdir(path)
   }
 

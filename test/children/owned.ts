@@ -1,7 +1,7 @@
 // Opens a database as another user: owned <path> <who as JSON: uid, gid, groups> <verb>...
 //
-// After each verb it writes a line of JSON: what was read, or whose the files are then, [mode, user,
-// group] by the tail of the file's name. Closes and ends when its standard input ends.
+// After each verb it writes a line of JSON: what was read, or whose the files are then: [mode, uid,
+// gid] by the tail of the file's name. Closes and ends when its standard input ends.
 
 import { readdirSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'

@@ -87,8 +87,8 @@ const sumOf = (server: ForeignServer, table: string): Promise<string> =>
   server.query(`SELECT count(), sum(a) FROM ${table}`)
 
 /**
- * The same destination; `meddle` runs with the new table's directory, when that was asked for or its
- * parts were written. What it gives runs before the table is dropped.
+ * The same destination; `meddle` runs with the new table's directory, when that was asked for or
+ * its parts were written. What it gives runs before the table is dropped.
  */
 const meddling = (
   server: ForeignServer,

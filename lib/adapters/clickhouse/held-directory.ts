@@ -118,7 +118,7 @@ async function placeOf(handle: FileHandle, path: string, server: Owner): Promise
   throw refused(path, `belongs to user ${server.uid}: do this as that user`)
 }
 
-/** By its descriptor: what this process makes in the server's directories has to be the server's. */
+/** What this process makes in the server's directories has to be the server's. By descriptor. */
 export async function give(made: FileHandle, server: Owner): Promise<void> {
   const { uid, gid } = await made.stat()
   if (uid !== server.uid || gid !== server.gid) await made.chown(server.uid, server.gid)

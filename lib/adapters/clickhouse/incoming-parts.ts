@@ -4,8 +4,8 @@
 //   <table>/detached/<part>/...                   complete, and the server's
 //
 // They are built where the server's user cannot reach them, given to it by descriptor, and moved to
-// where they are attached from. What a restore leaves that was killed is in the directory of a table
-// that was never put in place. DROP TABLE removes it too, but not what is root's.
+// where they are attached from. What a restore that was killed leaves is in the directory of a
+// table that was never put in place. DROP TABLE removes it too, but not what is root's.
 
 import { randomBytes } from 'node:crypto'
 import { lstat, readdir, rename, rmdir } from 'node:fs/promises'

@@ -51,6 +51,12 @@ export class Disks {
     return this.all.flatMap(({ localPath }) => (localPath === undefined ? [] : [localPath]))
   }
 
+  /** The real path here of the disk that holds a real path here. */
+  holding(path: string): string {
+    const around = this.localPaths.filter((disk) => path.startsWith(`${disk}/`))
+    return around.toSorted((a, b) => b.length - a.length)[0] ?? this.dataPath
+  }
+
   /** The disk that a path of the server is on. */
   diskAt(serverPath: string): Disk | undefined {
     const holding = this.all.filter((disk) => serverPath.startsWith(disk.serverPath))

@@ -8,14 +8,20 @@
 // nothing to itself.
 
 import type { Stats } from 'node:fs'
-import { mkdir, readdir, rmdir, stat, unlink, type FileHandle } from 'node:fs/promises'
+import { lstat, mkdir, readdir, rmdir, stat, unlink, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { HotboltError } from '../../index.ts'
 import { directoryMode, lookAt, makeDirectory, openDirectory, openFile } from '../../safe-files.ts'
 
-/** The server's user and group: those of the disk's directory. */
+/** The server's user and group. */
 export type Owner = Pick<Stats, 'uid' | 'gid'>
+
+/** Of the directory in which the server keeps tables; where there is none, of the disk's. */
+export async function serverOf(disk: string): Promise<Stats> {
+  const tables = await lookAt(join(disk, 'store'))
+  return tables?.isDirectory() === true ? tables : lstat(disk)
+}
 
 const us = (): number => process.geteuid?.() ?? 0
 
@@ -31,13 +37,23 @@ export class HeldDirectory {
     this.#server = server
   }
 
+  /** That of a disk, a real path, whose parents are not the server's. */
+  static async ofDisk(disk: string): Promise<HeldDirectory> {
+    return HeldDirectory.#hold(disk, await serverOf(disk), undefined)
+  }
+
   /** One of the server's. ERR_NOT_A_FILE for a link, ERR_PERMISSION for somebody else's. */
   static open(path: string, server: Owner): Promise<HeldDirectory> {
     return HeldDirectory.#hold(path, server, [server.uid])
   }
 
-  /** One in it, which is made if there is none, and becomes the server's. */
-  async open(name: string, mode: number): Promise<HeldDirectory> {
+  /** One of the server's in it. The same errors. */
+  enter(name: string): Promise<HeldDirectory> {
+    return HeldDirectory.open(join(this.path, name), this.#server)
+  }
+
+  /** The same; it is made if there is none, and becomes the server's. */
+  async make(name: string, mode: number): Promise<HeldDirectory> {
     const path = join(this.path, name)
     await makeDirectory(path, mode)
     const directory = await HeldDirectory.#hold(path, this.#server, [this.#server.uid, us()])
@@ -55,12 +71,12 @@ export class HeldDirectory {
   static async #hold(
     path: string,
     server: Owner,
-    owners: readonly number[],
+    owners: readonly number[] | undefined,
   ): Promise<HeldDirectory> {
     const handle = await openDirectory(path)
     try {
       const { uid } = await handle.stat()
-      if (!owners.includes(uid)) throw refused(path, `belongs to user ${uid}, not to the server's`)
+      if (owners?.includes(uid) === false) throw refused(path, `belongs to user ${uid}`)
       return new HeldDirectory(await placeOf(handle, path, server), handle, server)
     } catch (error) {
       await handle.close()

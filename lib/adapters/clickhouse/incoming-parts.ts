@@ -8,11 +8,11 @@
 // table that was never put in place. DROP TABLE removes it too, but not what is root's.
 
 import { randomBytes } from 'node:crypto'
-import { lstat, readdir, rename, rmdir } from 'node:fs/promises'
+import { readdir, rename, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { decodeTree } from './copy-files.ts'
-import { HeldDirectory, holding } from './held-directory.ts'
+import { HeldDirectory, holding, serverOf } from './held-directory.ts'
 
 export class IncomingParts {
   readonly #table: HeldDirectory
@@ -27,7 +27,7 @@ export class IncomingParts {
 
   /** `table` is a table's directory on the disk at `disk`, a real path. */
   static async begin(table: string, disk: string): Promise<IncomingParts> {
-    const held = await HeldDirectory.open(table, await lstat(disk))
+    const held = await HeldDirectory.open(table, await serverOf(disk))
     try {
       const name = `hotbolt_restore_${randomBytes(8).toString('hex')}`
       return new IncomingParts(held, name, await held.makeOurs(name))
@@ -46,7 +46,7 @@ export class IncomingParts {
   async install(): Promise<void> {
     await decodeTree(this.directory)
     await this.#building.giveContent()
-    await holding(this.#table.open('detached', 0o750), async (detached) => {
+    await holding(this.#table.make('detached', 0o750), async (detached) => {
       for (const part of await readdir(this.directory)) {
         await rename(join(this.directory, part), join(detached.path, part))
       }

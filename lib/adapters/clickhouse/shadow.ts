@@ -15,7 +15,7 @@ import { join, resolve, sep } from 'node:path'
 
 import { HotboltError } from '../../index.ts'
 import { createFile } from '../../safe-files.ts'
-import { give, HeldDirectory, holding, type Owner } from './held-directory.ts'
+import { give, HeldDirectory, holding, serverOf, type Owner } from './held-directory.ts'
 
 /** What ClickHouse writes into a path as it is, and no number: those are names of its own. */
 const safeId = /^(?=.*[A-Za-z_])[A-Za-z0-9_]{1,200}$/
@@ -89,7 +89,7 @@ function noneIfGone(error: unknown): [] {
 /** Removes what is left of a freeze, and its empty directories. Links go, what they name stays. */
 export async function removeFreeze(disk: string, id: string): Promise<void> {
   if ((await freezeDirectory(disk, id)) === undefined) return
-  const shadow = HeldDirectory.open(await realpath(join(disk, 'shadow')), await lstat(disk))
+  const shadow = HeldDirectory.open(await realpath(join(disk, 'shadow')), await serverOf(disk))
   await holding(shadow, (held) => held.remove(id))
 }
 
@@ -109,13 +109,13 @@ export async function prepareCounter(disk: string): Promise<boolean> {
 }
 
 async function makeCounter(disk: string): Promise<void> {
-  const server = await lstat(disk)
-  await holding(HeldDirectory.open(disk, server), (root) =>
-    holding(root.open('shadow', server.mode & 0o777), async (shadow) => {
+  const server = await serverOf(disk)
+  await holding(HeldDirectory.ofDisk(disk), (root) =>
+    holding(root.make('shadow', server.mode & 0o777), async (shadow) => {
       // The server empties this directory when it starts, of names that begin like ours.
       const stats = await statOf(join(root.path, 'tmp'))
       if (stats?.isDirectory() !== true) return publishCounter(root, shadow, server)
-      return holding(root.open('tmp', 0), (folder) => publishCounter(folder, shadow, server))
+      return holding(root.enter('tmp'), (folder) => publishCounter(folder, shadow, server))
     }),
   )
 }

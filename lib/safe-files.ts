@@ -2,9 +2,9 @@
 // at, opened, made and removed.
 //
 // A link is never followed, nothing but a regular file is opened, and no open waits for the other
-// end of a FIFO. What we call our own is proven: its kind, that it has one name, and its owner. That
-// is us, root, or the owner of the directory that holds it, who may replace it anyway. What is
-// removed is named by a directory that was proven and a name in it, never by what a record says.
+// end of a FIFO. What we call our own is proven: its kind, that it has one name, and its owner: we,
+// root, or the owner of the directory that holds it, who may replace it anyway. What is removed is
+// named by a directory that was proven and a name in it, never by what a record says.
 //
 // The parents of a directory are trusted: who may write to them may exchange it between two of our
 // calls.
@@ -139,11 +139,11 @@ export async function requireOwnDirectory(path: string): Promise<void> {
   if (isOpenToAll) throw untrusted(path, 'may be written by everybody')
 }
 
-/** The same, and only its owner may look into it, as it is with those that we make. */
+/** The same, and nobody but its owner may write to it: what is in it was put there by us. */
 export async function requirePrivateDirectory(path: string): Promise<void> {
   await requireOwnDirectory(path)
   const { mode } = await lstat(path)
-  if ((mode & 0o077) !== 0) throw untrusted(path, 'is open to others: it was not made by us')
+  if ((mode & 0o022) !== 0) throw untrusted(path, 'may be written by others')
 }
 
 async function requireOwner(path: string, { uid }: Stats): Promise<void> {

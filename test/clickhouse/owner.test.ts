@@ -174,13 +174,16 @@ testIf(['chdb', 'root'], 'a directory that the server exchanges is not written t
   }),
 )
 
-for (const at of ['asked', 'written'] as const) {
-  testIf(['chdb', 'root'], `a link in the place of the directory of parts is refused (${at})`, () =>
+const exchange = 'mv "$1/detached" "$1/away" && ln -s "$2" "$1/detached"'
+for (const [what, at, script] of [
+  ['directory of parts, when it is asked for', 'asked', exchange],
+  ['directory of parts, when all are written', 'written', exchange],
+  ['directory of a part', 'asked', 'ln -s "$2" "$1/detached/all_1_1_0"'],
+] as const) {
+  testIf(['chdb', 'root'], `a link in the place of the ${what} is refused`, () =>
     withServer(async (server) => {
       const path = secret(server)
-      const destination = meddling(server, at, (table) =>
-        asServer('mv "$1/detached" "$1/away" && ln -s "$2" "$1/detached"', table, path),
-      )
+      const destination = meddling(server, at, (table) => asServer(script, table, path))
       const code = await codeOf(() => restoreBackup({ into: destination, ...backupOf(server) }))
       expect(code).toBe('ERR_NOT_A_FILE')
       expectUntouched(path)

@@ -2,11 +2,11 @@
 // makes tables of them. Nothing is visible before all of it is there; whatever goes wrong, the
 // destination is as it was.
 
-import { mkdir, realpath } from 'node:fs/promises'
+import { lstat, realpath } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
 import { HotboltError, toHotboltError } from '../errors.ts'
 import { syncDirectory } from '../paths.ts'
-import { directoryMode } from '../safe-files.ts'
+import { makeDirectory, requireDirectory } from '../safe-files.ts'
 import { messageOf } from './backup-error.ts'
 import { resolveRestoreBackupOptions } from './backup-options.ts'
 import type {
@@ -157,15 +157,21 @@ async function fetchTable(
   const folders = new Set([directory])
   for (const file of table.files) {
     const path = join(directory, ...file.path.split('/'))
-    for (let folder = dirname(path); !folders.has(folder); folder = dirname(folder)) {
-      await mkdir(folder, { recursive: true, mode: directoryMode })
-      folders.add(folder)
-    }
+    await makeFolder(dirname(path), folders)
     await reader.copy(`${prefix}${file.path}`, file, path)
   }
   for (const folder of folders) await syncDirectory(folder)
   await session.complete(table, directory, meter.signal)
   meter.tableDone()
+}
+
+/** Makes what is missing of a folder and those above it, up to one that was made before. */
+async function makeFolder(folder: string, made: Set<string>): Promise<void> {
+  if (made.has(folder)) return
+  await makeFolder(dirname(folder), made)
+  // It is there where the file system takes two names for one.
+  if (!(await makeDirectory(folder))) requireDirectory(folder, await lstat(folder))
+  made.add(folder)
 }
 
 /** Gives the error to throw; the one that made it fail matters more than one of cleaning up. */

@@ -7,6 +7,7 @@ import { lstat, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { HotboltError, onDisk } from '../errors.ts'
 import { encodeName } from '../names.ts'
+import { directoryMode } from '../safe-files.ts'
 import { targetError } from './backup-error.ts'
 import { withGrace, type Clock } from './clock.ts'
 import type { Freeze, FrozenTable, TableFile } from './freeze-source.ts'
@@ -45,7 +46,7 @@ export class TableCopier {
   async stage(freeze: Freeze, frozen: FrozenTable): Promise<readonly TableFile[]> {
     const { source, signal, bytesPerSecond, onBytes } = this.#options
     const directory = this.#directoryOf(freeze.table)
-    await onDisk(() => mkdir(directory))
+    await onDisk(() => mkdir(directory, { mode: directoryMode }))
     let told = 0
     const count = (bytes: number): void => {
       told += bytes

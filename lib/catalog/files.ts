@@ -3,7 +3,7 @@
 
 import { randomBytes } from 'node:crypto'
 import type { Stats } from 'node:fs'
-import { chmod, mkdir, open, rename, rm } from 'node:fs/promises'
+import { open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { HotboltError, onDisk, toHotboltError } from '../errors.ts'
 import * as paths from '../paths.ts'
@@ -31,22 +31,25 @@ export async function writeSynced(path: string, text: string, mode: number): Pro
 
 /** A new directory, which may be entered by whoever may read files of `mode`. ERR_EXISTS. */
 export async function makeDirectory(path: string, mode: number): Promise<void> {
-  await onDisk(async () => {
-    await mkdir(path)
-    await chmod(path, directoryMode(mode))
-  })
+  await onDisk(() => files.makeDirectoryOfMode(path, directoryMode(mode)))
 }
 
 /** The same with those above it, durably; one that exists is left as it is. */
 export async function makeDirectories(path: string, mode: number): Promise<void> {
-  await onDisk(async () => {
-    const first = await mkdir(path, { recursive: true, mode: directoryMode(mode) })
-    if (first === undefined) return
-    await chmod(path, directoryMode(mode))
-    for (let made = path; made.length >= first.length; made = dirname(made)) {
-      await paths.syncDirectory(dirname(made))
-    }
-  })
+  await onDisk(() => makeWithParents(path, directoryMode(mode)))
+}
+
+async function makeWithParents(path: string, mode: number): Promise<void> {
+  try {
+    await files.makeDirectoryOfMode(path, mode)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return
+    if (code !== 'ENOENT' || dirname(path) === path) throw error
+    await makeWithParents(dirname(path), mode)
+    return makeWithParents(path, mode)
+  }
+  await paths.syncDirectory(dirname(path))
 }
 
 /** A directory gets a new name, which nobody has or an empty directory. ERR_EXISTS. */

@@ -5,7 +5,7 @@
 // then. Opening it does that: the journal is merged into the file. If it cannot be opened, because
 // it is damaged, its journal is put aside first.
 
-import { chmod, link, readdir, rename } from 'node:fs/promises'
+import { link, readdir, rename } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Database } from '../database/database.ts'
 import { HotboltError, onDisk, toHotboltError, type ErrorCode } from '../errors.ts'
@@ -52,7 +52,7 @@ export function storeDestination(path: string | URL): RestoreDestination {
     try {
       await removeAbandoned(target)
       const building = await RestoreDirectory.create(target)
-      return new StoreRestore({ target, building, replaced, mode: found?.mode, overwrite })
+      return new StoreRestore({ target, building, replaced, overwrite })
     } catch (error) {
       await replaced?.close()
       throw error
@@ -66,7 +66,6 @@ interface StoreRestoreParts {
   readonly building: RestoreDirectory
   /** The store that is there, if it can be opened. */
   readonly replaced: Database | undefined
-  readonly mode: number | undefined
   readonly overwrite: boolean
 }
 
@@ -90,10 +89,9 @@ class StoreRestore implements RestoreSession {
   }
 
   async commit(): Promise<void> {
-    const { target, building, mode, overwrite } = this.#parts
+    const { target, building, overwrite } = this.#parts
     const file = this.#file
     if (file === undefined) throw new HotboltError('ERR_NOT_FOUND', 'No store was restored')
-    if (mode !== undefined) await onDisk(() => chmod(file, mode & 0o777))
     if (overwrite) await replace(file, target, building.path)
     else await linkNew(file, target)
     await syncDirectory(dirname(target))

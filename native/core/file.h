@@ -77,8 +77,9 @@ class File {
   virtual std::shared_ptr<const Mapping> map(
       uint64_t reserve_bytes) = 0;  // mmap PROT_READ MAP_SHARED, MADV_RANDOM
   virtual FileStatus status() = 0;  // fstat
-  virtual void set_mode_and_owner(
-      const FileStatus& like) = 0;              // fchmod; fchown where permitted (EPERM ignored)
+  // fchmod, fchown. Where the user or the group may not be set it stays as it is; without the group
+  // nobody gets a right that he had not. REQUIRES: the file is new, with mode 0600.
+  virtual void set_mode_and_owner(const FileStatus& like) = 0;
   virtual const std::string& path() const = 0;  // the path it was opened by, for messages
 };
 

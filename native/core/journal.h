@@ -40,6 +40,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -67,7 +68,8 @@ struct JournalOptions {
   uint32_t sync_interval_ms = 100;
   uint64_t segment_bytes_min = 256 << 10;
   uint64_t segment_bytes_max = 16 << 20;
-  uint32_t mode = 0600;
+  // Its files have this mode and owner. None: 0600, and the process's.
+  std::optional<FileStatus> like;
 };
 
 // on_durable() is called on the journal thread, on_failure() on whichever thread met it.

@@ -130,6 +130,14 @@ std::unique_ptr<File> open_if_there(FileSystem& files, const std::string& path) 
   }
 }
 
+// What root leaves when it ends between making a segment and giving it to the database's owner, who
+// may not open it, holds nothing.
+bool is_empty_of_another(FileSystem& files, const std::string& path, const Error& error) {
+  if (error.code() != ErrorCode::ERR_PERMISSION) return false;
+  const std::optional<FileStatus> status = files.link_status(path);
+  return status && status->is_regular && status->size_bytes == 0;
+}
+
 // The frame header at `offset`, if there is one of this epoch.
 std::optional<FrameHeader> frame_header_at(Window& window, uint64_t offset, uint32_t epoch) {
   const char* bytes = window.at(offset, sizeof(FrameHeader));
@@ -325,8 +333,13 @@ JournalDirectory list_journal(FileSystem& files, const std::string& database_pat
       const std::unique_ptr<File> file = open_if_there(files, path);
       if (file != nullptr) classify(*file, *number, result);
     } catch (const Error& error) {
-      if (error.code() != ErrorCode::ERR_NOT_A_FILE) throw;
-      result.foreign.push_back(path);
+      if (is_empty_of_another(files, path, error)) {
+        result.unusable.push_back(path);
+      } else if (error.code() == ErrorCode::ERR_NOT_A_FILE) {
+        result.foreign.push_back(path);
+      } else {
+        throw;
+      }
     }
   }
   const auto by_number = [](const JournalSegment& a, const JournalSegment& b) {

@@ -87,8 +87,7 @@ std::unique_ptr<File> JournalSegments::create_file(Segment& segment) {
     segment.number = take_number();
     segment.path = segment_path(path_, segment.number);
     try {
-      return files_.open(segment.path,
-                         {.write = true, .create = true, .exclusive = true, .mode = options_.mode});
+      return files_.open(segment.path, {.write = true, .create = true, .exclusive = true});
     } catch (const Error& error) {
       if (error.code() != ErrorCode::ERR_EXISTS || i == kTriesMax) throw;
     }
@@ -101,6 +100,7 @@ std::shared_ptr<Segment> JournalSegments::create(uint64_t size) {
   segment->size = whole_blocks(size);
   segment->file = create_file(*segment);
   try {
+    if (options_.like) segment->file->set_mode_and_owner(*options_.like);
     segment->file->allocate(0, segment->size);
   } catch (const std::exception&) {
     try {

@@ -186,7 +186,6 @@ void PageFile::initialize(FileSystem& files, const std::string& path, uint32_t p
   const std::string temp = path + "-create-" + random_name(files);
   OpenMode open_mode;
   open_mode.write = open_mode.create = open_mode.exclusive = true;
-  open_mode.mode = status.mode;
   try {
     const std::unique_ptr<File> file = files.open(temp, open_mode);
     file->set_mode_and_owner(status);
@@ -219,7 +218,6 @@ std::shared_ptr<PageFile> PageFile::create_empty(FileSystem& files, const std::s
                                                  uint32_t page_size, const FileStatus& like) {
   OpenMode mode;
   mode.write = mode.create = mode.exclusive = true;
-  mode.mode = like.mode;
   std::unique_ptr<File> handle = files.open(path, mode);
   try {
     if (!handle->try_lock(LockKind::kExclusive)) throw_locked(path);

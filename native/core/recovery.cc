@@ -220,7 +220,7 @@ JournalEnd Recovery::read(Store& store, const JournalDirectory& journal, View& v
 void Recovery::begin_journal(Store& store, JournalStart start) {
   const bool continues = !start.earlier.empty();
   JournalOptions options = store.options_.journal;
-  options.mode = store.file_->status().mode;  // whoever may open the database may recover it
+  options.like = store.file_->status();  // whoever may open the database may recover it
   store.journal_ = std::make_unique<Journal>(store.files_, store.path_, options,
                                              store.binding_of(store.view_->base->meta()),
                                              std::move(start), store, store.latency_);

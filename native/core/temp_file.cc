@@ -57,7 +57,6 @@ TempFile::TempFile(FileSystem& files, std::string target, const FileStatus& like
     : files_(files), target_(std::move(target)) {
   OpenMode mode;
   mode.write = mode.create = mode.exclusive = true;
-  mode.mode = like.mode & 0777;
   for (int i = 0; i < kTriesMax; i++) {
     std::string path = temp_path(files_, target_);
     file_ = files_.open(path, mode);

@@ -14,14 +14,11 @@ std::unique_ptr<File> Transfer::open_source(const std::string& path) {
 
 CopiedFile Transfer::copy(const std::string& source_path, const std::string& target_path) {
   const std::unique_ptr<File> source = open_source(source_path);
-  const FileStatus like = source->status();
   require_free_path(files_, target_path);
   OpenMode mode;
   mode.write = mode.create = mode.exclusive = true;
-  mode.mode = like.mode & 0777;
   const std::unique_ptr<File> target = files_.open(target_path, mode);
   try {
-    target->set_mode_and_owner(like);
     Sha256 hash;
     PieceReader reader(*source, 0, UINT64_MAX);
     PieceWriter writer(*target, pacer_);

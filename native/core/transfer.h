@@ -18,9 +18,10 @@ class Transfer {
   Transfer(FileSystem& files, uint64_t bytes_per_second)
       : files_(files), pacer_(files, nullptr, bytes_per_second) {}
 
-  // Copies a regular file to a new one, mode and owner too. The new one is synced, its directory is
-  // not; it is removed when that fails. Throws ERR_EXISTS, and ERR_NOT_A_FILE for what is no
-  // regular file: a symbolic link at the end of either path too.
+  // Copies a regular file to a new one, which is the process's and has mode 0600, whatever the
+  // source's are. The new one is synced, its directory is not; it is removed when that fails.
+  // Throws ERR_EXISTS, and ERR_NOT_A_FILE for what is no regular file: a symbolic link at the end
+  // of either path too.
   CopiedFile copy(const std::string& source, const std::string& target);
   // Of the first `size_bytes` bytes, or of all. Throws ERR_TRUNCATED when there are fewer.
   CopiedFile hash(const std::string& path, std::optional<uint64_t> size_bytes);

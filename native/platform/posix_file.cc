@@ -87,12 +87,21 @@ FileStatus status_of(const struct stat& from) {
   status.device = from.st_dev;
   status.inode = from.st_ino;
   status.size_bytes = static_cast<uint64_t>(from.st_size);
-  status.mode = from.st_mode & 07777;
+  status.mode = from.st_mode & 0777;
   status.user = from.st_uid;
   status.group = from.st_gid;
   status.link_count = from.st_nlink;
   status.is_regular = S_ISREG(from.st_mode);
   return status;
+}
+
+constexpr uint32_t kUnchanged = UINT32_MAX;  // to chown, of a user or a group
+
+// For a file that could not be given to its group. Whoever was in the group is one of the others
+// now, and the new group were others before: both get what both had.
+uint32_t without_group(uint32_t mode) {
+  const uint32_t both = (mode >> 3) & mode & 07;
+  return (mode & 0700) | both << 3 | both;
 }
 
 off_t offset_of(uint64_t offset, const char* syscall, const std::string& path) {
@@ -120,6 +129,7 @@ class PosixFile final : public File {
   const std::string& path() const override { return path_; }
 
  private:
+  void give_to(uint32_t user, uint32_t group);
   template <typename Sync>
   void sync(const char* syscall, Sync call);
   void sync_range(uint64_t offset, uint64_t size, unsigned flags);
@@ -262,12 +272,23 @@ FileStatus PosixFile::status() {
   return status_of(from);
 }
 
-// The owner first: changing it may clear mode bits.
+// The group before the mode, which is for that group; the user last, because who has given a file
+// away may not change its mode any more.
 void PosixFile::set_mode_and_owner(const FileStatus& like) {
-  if (::fchown(descriptor_, like.user, like.group) == -1 && errno != EPERM) {
-    throw_errno("fchown", path_);
-  }
-  if (::fchmod(descriptor_, like.mode) == -1) throw_errno("fchmod", path_);
+  const FileStatus before = status();
+  if (before.group != like.group) give_to(kUnchanged, like.group);
+  const bool has_group = status().group == like.group;
+  const uint32_t mode = has_group ? like.mode : without_group(like.mode);
+  if (::fchmod(descriptor_, mode) == -1) throw_errno("fchmod", path_);
+  if (before.user != like.user) give_to(like.user, kUnchanged);
+}
+
+// Without effect where the system does not let us: we lack the right, a user namespace does not
+// know the number, or the file system has no owners.
+void PosixFile::give_to(uint32_t user, uint32_t group) {
+  if (::fchown(descriptor_, user, group) == 0) return;
+  const bool refused = errno == EPERM || errno == EINVAL || errno == ENOTSUP || errno == EOPNOTSUPP;
+  if (!refused) throw_errno("fchown", path_);
 }
 
 class PosixFileSystem final : public FileSystem {

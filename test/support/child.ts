@@ -91,6 +91,11 @@ export class Child implements AsyncDisposable {
     return this.#lines.splice(0)
   }
 
+  /** Writes a line to its standard input. */
+  send(line: string): void {
+    this.#process.stdin?.write(`${line}\n`)
+  }
+
   kill(): void {
     this.#process.kill('SIGKILL')
   }

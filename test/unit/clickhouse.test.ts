@@ -1,17 +1,20 @@
 // The parts of hotbolt/clickhouse that need no ClickHouse: names, numbers of errors, clients,
 // proofs of paths, definitions of tables.
-import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { rmSync, symlinkSync } from 'node:fs'
+import { chown, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { connect } from '../../lib/adapters/clickhouse/client.ts'
 import {
+  copyTree,
   decodeFileName,
   decodeTree,
   encodeFileName,
 } from '../../lib/adapters/clickhouse/copy-files.ts'
 import { createQueryFor, withoutReplication } from '../../lib/adapters/clickhouse/create-query.ts'
 import { errorNumber, sourceError, systemError } from '../../lib/adapters/clickhouse/errors.ts'
+import { HeldDirectory, holding, serverOf } from '../../lib/adapters/clickhouse/held-directory.ts'
 import { inOrder, isPartName, metadataOf } from '../../lib/adapters/clickhouse/metadata.ts'
 import {
   listedName,
@@ -30,6 +33,7 @@ import {
 } from '../../lib/adapters/clickhouse/shadow.ts'
 import { HotboltError, type ManifestTable } from '../../lib/index.ts'
 import { holds } from '../support/property.ts'
+import { testIf } from '../support/tools.ts'
 import { codeOf, inDirectory, refusalOf } from '../support/with-database.ts'
 
 test('a listed name is read back as the table it names, whatever is in it', async () => {
@@ -231,6 +235,51 @@ test('removing a freeze takes its links, not what they name', () =>
     expect(await readdir(join(disk, 'shadow'))).toEqual([])
     expect(await readdir(join(disk, 'outside'))).toEqual(['kept'])
   }))
+
+test('a directory that becomes a link while a part is copied is not entered', () =>
+  inDirectory(async (disk) => {
+    const part = join(disk, 'part')
+    await mkdir(join(part, 'b.proj'), { recursive: true })
+    await mkdir(join(disk, 'outside'))
+    for (const name of ['part/a.bin', 'part/b.proj/x', 'outside/secret']) {
+      await writeFile(join(disk, name), name)
+    }
+    const exchange = (): void => {
+      rmSync(join(part, 'b.proj'), { recursive: true, force: true })
+      symlinkSync(join(disk, 'outside'), join(part, 'b.proj'))
+    }
+    const copy = async (): Promise<unknown> =>
+      holding(HeldDirectory.open(part, await serverOf(disk)), (held) =>
+        copyTree(held, join(disk, 'copy'), 'part', {
+          signal: new AbortController().signal,
+          bytesPerSecond: 0,
+          onBytes: exchange,
+        }),
+      )
+    expect(await codeOf(copy)).toMatch(/^(ELOOP|ENOTDIR)$/)
+    expect(await readdir(join(disk, 'copy'))).toEqual(['a.bin'])
+  }))
+
+testIf('root', 'what is frozen for another user is removed, and his counter made, by root', () =>
+  inDirectory(async (disk) => {
+    const own = { uid: 2001, gid: 2001 }
+    const store = join(disk, 'store')
+    await mkdir(store)
+    await chown(store, own.uid, own.gid)
+    expect(await prepareCounter(disk)).toBe(true)
+    for (const name of ['shadow', 'shadow/increment.txt']) {
+      expect(await stat(join(disk, name)), name).toMatchObject(own)
+    }
+    const frozen = join(disk, 'shadow/f_1')
+    await mkdir(join(frozen, 'store'), { recursive: true })
+    await mkdir(join(disk, 'outside'))
+    await writeFile(join(disk, 'outside/kept'), '')
+    await symlink(join(disk, 'outside'), join(frozen, 'link'))
+    await removeFreeze(disk, 'f_1')
+    expect(await readdir(join(disk, 'shadow'))).toEqual(['increment.txt'])
+    expect(await readdir(join(disk, 'outside'))).toEqual(['kept'])
+  }),
+)
 
 test('empty directories are nothing that is frozen', () =>
   inDirectory(async (disk) => {

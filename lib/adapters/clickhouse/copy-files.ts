@@ -10,6 +10,8 @@ import { link, lstat, mkdir, open, readdir, rename, rm, type FileHandle } from '
 import { basename, join } from 'node:path'
 
 import { HotboltError, type CopyOptions, type TableFile } from '../../index.ts'
+import { createFile, directoryMode } from '../../safe-files.ts'
+import { holding, type HeldDirectory } from './held-directory.ts'
 import { pause, throwIfAborted } from './waiting.ts'
 
 /** Written by FREEZE beside the files of a part; means nothing elsewhere. */
@@ -17,25 +19,26 @@ const skippedFile = 'frozen_metadata.txt'
 const pieceBytes = 1 << 20
 const cannotLink = new Set(['EXDEV', 'EPERM', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'])
 
-/** Copies the tree `source` to `target`, which is made. Paths of files begin with `prefix`. */
+/** Copies what is in `source` to `target`, which is made. Paths of files begin with `prefix`. */
 export async function copyTree(
-  source: string,
+  source: HeldDirectory,
   target: string,
   prefix: string,
   options: CopyOptions,
 ): Promise<readonly TableFile[]> {
-  await mkdir(target)
+  await mkdir(target, { mode: directoryMode })
   const files: TableFile[] = []
-  const entries = await readdir(source, { withFileTypes: true })
+  const entries = await readdir(source.path, { withFileTypes: true })
   for (const entry of entries.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
     throwIfAborted(options.signal)
-    const from = join(source, entry.name)
     const name = encodeFileName(entry.name)
     const to = join(target, name)
     const path = `${prefix}/${name}`
-    if (entry.isDirectory()) files.push(...(await copyTree(from, to, path, options)))
-    else if (entry.name !== skippedFile) {
-      const sizeBytes = await copyFile(entry, from, to, options)
+    if (entry.isDirectory()) {
+      const copy = (below: HeldDirectory) => copyTree(below, to, path, options)
+      files.push(...(await holding(source.enter(entry.name), copy)))
+    } else if (entry.name !== skippedFile) {
+      const sizeBytes = await copyFile(entry, join(source.path, entry.name), to, options)
       files.push({ path, sizeBytes })
     }
   }
@@ -100,7 +103,7 @@ async function copyBytes(from: string, to: string, options: CopyOptions): Promis
   const source = await open(from, constants.O_RDONLY | constants.O_NOFOLLOW)
   try {
     if (!(await source.stat()).isFile()) throw notAFile(from)
-    const target = await open(to, 'wx', 0o640)
+    const target = await createFile(to)
     try {
       return await pump(source, target, options)
     } finally {

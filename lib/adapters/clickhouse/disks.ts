@@ -51,6 +51,12 @@ export class Disks {
     return this.all.flatMap(({ localPath }) => (localPath === undefined ? [] : [localPath]))
   }
 
+  /** The real path here of the disk that holds a real path here. */
+  holding(path: string): string {
+    const around = this.localPaths.filter((disk) => path.startsWith(`${disk}/`))
+    return around.toSorted((a, b) => b.length - a.length)[0] ?? this.dataPath
+  }
+
   /** The disk that a path of the server is on. */
   diskAt(serverPath: string): Disk | undefined {
     const holding = this.all.filter((disk) => serverPath.startsWith(disk.serverPath))
@@ -59,11 +65,18 @@ export class Disks {
 
   /** A path of the server as a path here. ERR_SOURCE unless it is on a plain local disk. */
   localOf(serverPath: string): string {
-    const disk = this.diskAt(serverPath)
-    if (disk?.localPath === undefined) throw this.#unreachable(serverPath)
-    const relative = serverPath.slice(disk.serverPath.length).replace(/\/+$/, '')
+    const root = this.rootOf(serverPath)
+    const { length } = this.diskAt(serverPath)?.serverPath ?? ''
+    const relative = serverPath.slice(length).replace(/\/+$/, '')
     if (relative.split('/').includes('..')) throw this.#unreachable(serverPath)
-    return join(disk.localPath, relative)
+    return join(root, relative)
+  }
+
+  /** The real path here of the disk that the path is on. The same errors. */
+  rootOf(serverPath: string): string {
+    const root = this.diskAt(serverPath)?.localPath
+    if (root === undefined) throw this.#unreachable(serverPath)
+    return root
   }
 
   #unreachable(serverPath: string): HotboltError {

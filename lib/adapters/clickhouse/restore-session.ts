@@ -1,14 +1,11 @@
 // One restore into ClickHouse: tables in the making, and the renames that make them visible.
 
-import { lstat, mkdir, readdir } from 'node:fs/promises'
-import { join } from 'node:path'
-
 import { HotboltError, type ManifestTable, type RestoreSession } from '../../index.ts'
 import type { Connection } from './client.ts'
-import { decodeTree } from './copy-files.ts'
 import { createQueryFor, withoutReplication } from './create-query.ts'
 import type { Disks } from './disks.ts'
 import { sourceError } from './errors.ts'
+import { IncomingParts } from './incoming-parts.ts'
 import { inOrder, type TableMetadata } from './metadata.ts'
 import {
   isTable,
@@ -18,7 +15,6 @@ import {
   quoteText,
   type TableName,
 } from './names.ts'
-import { giveTo, statOf } from './shadow.ts'
 import { throwIfAborted } from './waiting.ts'
 
 export interface PlannedTable {
@@ -43,6 +39,7 @@ export class ClickHouseRestore implements RestoreSession {
   /** By name: whether this restore has made them. */
   readonly #databases = new Map<string, Promise<boolean>>()
   readonly #made = new Set<PlannedTable>()
+  readonly #incoming = new Map<PlannedTable, IncomingParts>()
   #isCommitted = false
 
   constructor(connection: Connection, disks: Disks, planned: readonly PlannedTable[]) {
@@ -51,7 +48,7 @@ export class ClickHouseRestore implements RestoreSession {
     this.#planned = new Map(planned.map((table) => [table.name, table]))
   }
 
-  /** The new table's own `detached`: its parts are written to where they are attached from. */
+  /** In the new table's own directory, where its parts are attached from. */
   async directoryFor({ name }: ManifestTable): Promise<string> {
     const table = this.#plan(name)
     await this.#requireDatabase(table.final.database)
@@ -66,19 +63,16 @@ export class ClickHouseRestore implements RestoreSession {
     )
     const [path] = (row?.['data_paths'] ?? []) as string[]
     if (path === undefined) throw new HotboltError('ERR_SOURCE', `${name} has no place on a disk`)
-    const directory = this.#disks.localOf(path)
-    const detached = join(directory, 'detached')
-    if ((await statOf(detached)) === undefined) {
-      await mkdir(detached)
-      await giveTo(detached, await lstat(directory))
-    }
-    return detached
+    const incoming = await IncomingParts.begin(this.#disks.localOf(path), this.#disks.rootOf(path))
+    this.#incoming.set(table, incoming)
+    return incoming.directory
   }
 
-  async complete({ name }: ManifestTable, directory: string, signal: AbortSignal): Promise<void> {
-    const { staged, metadata } = this.#plan(name)
-    await decodeTree(directory)
-    await giveTreeTo(directory)
+  async complete({ name }: ManifestTable, _path: string, signal: AbortSignal): Promise<void> {
+    const table = this.#plan(name)
+    const { staged, metadata } = table
+    await this.#incoming.get(table)?.install()
+    await this.#closeIncoming(table)
     for (const part of inOrder(metadata.parts)) {
       throwIfAborted(signal)
       await this.#command(
@@ -103,6 +97,8 @@ export class ClickHouseRestore implements RestoreSession {
 
   async abort(): Promise<void> {
     if (this.#isCommitted) return
+    // What root has made the server could not drop.
+    await Promise.allSettled([...this.#incoming.keys()].map((table) => this.#closeIncoming(table)))
     const dropped = await Promise.allSettled(
       [...this.#made].map(({ staged }) => this.#drop(staged)),
     )
@@ -111,6 +107,12 @@ export class ClickHouseRestore implements RestoreSession {
     }
     const failed = dropped.find((outcome) => outcome.status === 'rejected')
     if (failed !== undefined) throw failed.reason as Error
+  }
+
+  async #closeIncoming(table: PlannedTable): Promise<void> {
+    const incoming = this.#incoming.get(table)
+    this.#incoming.delete(table)
+    await incoming?.close()
   }
 
   #plan(name: string): PlannedTable {
@@ -221,12 +223,4 @@ export class ClickHouseRestore implements RestoreSession {
       `DROP DATABASE IF EXISTS ${quoteIdentifier(name)}`,
     )
   }
-}
-
-/** The files that root writes have to be the server's, whose directory this is. */
-async function giveTreeTo(directory: string): Promise<void> {
-  const owner = await lstat(directory)
-  if (owner.uid === process.getuid?.() && owner.gid === process.getgid?.()) return
-  const entries = await readdir(directory, { recursive: true })
-  for (const entry of entries) await giveTo(join(directory, entry), owner)
 }

@@ -10,13 +10,17 @@
 
 import { randomBytes } from 'node:crypto'
 import type { Stats } from 'node:fs'
-import { chown, link, lstat, mkdir, open, readdir, realpath, rm, unlink } from 'node:fs/promises'
+import { link, lstat, readdir, realpath, unlink } from 'node:fs/promises'
 import { join, resolve, sep } from 'node:path'
 
 import { HotboltError } from '../../index.ts'
+import { createFile } from '../../safe-files.ts'
+import { give, HeldDirectory, holding, serverOf, type Owner } from './held-directory.ts'
 
 /** What ClickHouse writes into a path as it is, and no number: those are names of its own. */
 const safeId = /^(?=.*[A-Za-z_])[A-Za-z0-9_]{1,200}$/
+
+const counterName = 'increment.txt'
 
 /** ERR_INVALID_ARGUMENT for what is not the id of a freeze. */
 export function checkedFreezeId(id: unknown): string {
@@ -84,8 +88,9 @@ function noneIfGone(error: unknown): [] {
 
 /** Removes what is left of a freeze, and its empty directories. Links go, what they name stays. */
 export async function removeFreeze(disk: string, id: string): Promise<void> {
-  const directory = await freezeDirectory(disk, id)
-  if (directory !== undefined) await rm(directory, { recursive: true, force: true })
+  if ((await freezeDirectory(disk, id)) === undefined) return
+  const shadow = HeldDirectory.open(await realpath(join(disk, 'shadow')), await serverOf(disk))
+  await holding(shadow, (held) => held.remove(id))
 }
 
 /**
@@ -93,56 +98,46 @@ export async function removeFreeze(disk: string, id: string): Promise<void> {
  * once, some find it just made and empty, and fail. false when this process may not.
  */
 export async function prepareCounter(disk: string): Promise<boolean> {
-  const shadow = join(disk, 'shadow')
-  const counter = join(shadow, 'increment.txt')
   try {
-    if ((await statOf(counter)) !== undefined) return true
-    const owner = await lstat(disk)
-    await makeOwned(shadow, owner)
-    return await publishCounter(disk, counter, owner)
+    if ((await statOf(join(disk, 'shadow', counterName))) === undefined) await makeCounter(disk)
+    return true
   } catch (error) {
     const { code } = error as { code?: string }
-    if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') return false
+    if (['EACCES', 'EPERM', 'EROFS', 'ERR_PERMISSION'].includes(code ?? '')) return false
     throw error
   }
 }
 
-async function makeOwned(directory: string, owner: Stats): Promise<void> {
-  try {
-    await mkdir(directory, { mode: owner.mode & 0o777 })
-  } catch (error) {
-    if ((error as { code?: string }).code !== 'EEXIST') throw error
-    return
-  }
-  await giveTo(directory, owner)
-}
-
-/** What this process makes in the server's directories has to be the server's. */
-export async function giveTo(path: string, owner: Stats): Promise<void> {
-  const stats = await lstat(path)
-  if (stats.uid === owner.uid && stats.gid === owner.gid) return
-  await chown(path, owner.uid, owner.gid)
+async function makeCounter(disk: string): Promise<void> {
+  const server = await serverOf(disk)
+  await holding(HeldDirectory.ofDisk(disk), (root) =>
+    holding(root.make('shadow', server.mode & 0o777), async (shadow) => {
+      // The server empties this directory when it starts, of names that begin like ours.
+      const stats = await statOf(join(root.path, 'tmp'))
+      if (stats?.isDirectory() !== true) return publishCounter(root, shadow, server)
+      return holding(root.enter('tmp'), (folder) => publishCounter(folder, shadow, server))
+    }),
+  )
 }
 
 /** It appears with its content: an empty one is the very failure. */
-async function publishCounter(disk: string, counter: string, owner: Stats): Promise<boolean> {
-  // The server empties this directory when it starts, of names that begin like this.
-  const temporaries = join(disk, 'tmp')
-  const folder = (await statOf(temporaries))?.isDirectory() === true ? temporaries : disk
-  const temporary = join(folder, `tmp_hotbolt_${randomBytes(8).toString('hex')}`)
-  const file = await open(temporary, 'wx', 0o640)
+async function publishCounter(
+  folder: HeldDirectory,
+  shadow: HeldDirectory,
+  server: Owner,
+): Promise<void> {
+  const temporary = join(folder.path, `tmp_hotbolt_${randomBytes(8).toString('hex')}`)
+  const file = await createFile(temporary, 0o640)
   try {
     await file.writeFile('0\n')
-    await file.close()
-    await giveTo(temporary, owner)
-    await link(temporary, counter)
+    await give(file, server)
+    await link(temporary, join(shadow.path, counterName))
   } catch (error) {
     if ((error as { code?: string }).code !== 'EEXIST') throw error
   } finally {
     await file.close().catch(() => {})
     await unlink(temporary).catch(() => {})
   }
-  return true
 }
 
 /** Without following a link; undefined when there is nothing. */

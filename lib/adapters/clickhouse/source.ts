@@ -23,6 +23,7 @@ import {
 } from '../../index.ts'
 import { connect, type ClickHouseClient, type Connection, type Row } from './client.ts'
 import { copyTree } from './copy-files.ts'
+import { HeldDirectory, holding, serverOf } from './held-directory.ts'
 import { Disks } from './disks.ts'
 import { errorNumber, errorNumbers, sourceError, systemError, tableIsGone } from './errors.ts'
 import type { PartMetadata, TableMetadata } from './metadata.ts'
@@ -342,7 +343,9 @@ class ClickHouseSource implements FreezeSource {
     try {
       for (const directory of directories) {
         const name = basename(directory)
-        files.push(...(await copyTree(directory, join(target, name), name, options)))
+        const part = HeldDirectory.open(directory, await serverOf(this.#disks.holding(directory)))
+        const copy = (held: HeldDirectory) => copyTree(held, join(target, name), name, options)
+        files.push(...(await holding(part, copy)))
       }
     } catch (error) {
       throw sourceError(`${freeze.table} could not be copied`, error)

@@ -5,7 +5,6 @@ import { bucketArguments, bucketOptionHelp, bucketOptions, existingBucket } from
 import { requireRest } from '../bucket-path.ts'
 import { exitCodes, type Command } from '../command.ts'
 import { formatKey } from '../format.ts'
-import { toJson } from '../output.ts'
 
 export const buckets: Command = {
   name: 'buckets',
@@ -22,7 +21,7 @@ export const buckets: Command = {
     const parent = path.length === 0 ? snapshot : existingBucket(snapshot, path, hex)
     const format = (name: Buffer): string => formatKey(name, hex)
     const names = listBuckets(parent, values['recursive'] === true, format)
-    await output.write(output.json ? toJson(names) : names.map((name) => `${name}\n`).join(''))
+    await output.result(names, () => names)
     return exitCodes.ok
   },
 }

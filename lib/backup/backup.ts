@@ -332,7 +332,7 @@ class Backup {
       requires,
     }
     await requireOwners(this.#target, reused, this.#signal)
-    await this.#putManifest(encodeManifest(manifest))
+    await this.#putManifest(await encodeManifest(manifest))
     await this.#requireStill(reused)
     this.#completeMs = this.#observer.elapsedMs
   }

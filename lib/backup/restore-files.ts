@@ -146,7 +146,7 @@ class FilesSession implements RestoreSession {
   async #writeManifest(): Promise<void> {
     const file = await openNew(join(this.#content, manifestName), 'wx', fileMode)
     try {
-      await file.writeFile(encodeManifest(this.#manifest))
+      await file.writeFile(await encodeManifest(this.#manifest))
       await file.sync()
     } finally {
       await file.close()

@@ -13,6 +13,7 @@ struct Export {
 
 constexpr Export kExports[] = {
     {"setup", verbs::setup},
+    {"guardMappings", verbs::guard_mappings},
     {"open", verbs::open},
     {"close", verbs::close},
     {"stats", verbs::stats},

@@ -128,6 +128,10 @@ void lower_thread_priority() noexcept;
 char* map_memory(size_t size);
 void unmap_memory(char* memory, size_t size) noexcept;
 
+// Mappings survive again what Mapping says they survive, where somebody has changed the process's
+// signal handlers since. Making a mapping does it too.
+void guard_mappings();
+
 // The operating system's own, for the life of the process.
 FileSystem& system_files();
 

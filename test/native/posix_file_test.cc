@@ -147,6 +147,43 @@ TEST("a fault in memory that is not ours still ends the process") {
                                   : WEXITSTATUS(status) != 0);
 }
 
+struct sigaction chained_to{};
+volatile sig_atomic_t chained = 0;
+
+void chain(int signal, siginfo_t* info, void* context) {
+  chained = chained + 1;
+  chained_to.sa_sigaction(signal, info, context);
+}
+
+// Puts a handler over ours that passes on to it, and a mapping over that. Gives what the process
+// ends with, unless a fault ends it.
+int read_under_chain(File& file, const Mapping& earlier, const volatile char* foreign) {
+  struct sigaction action{};
+  action.sa_sigaction = chain;
+  action.sa_flags = SA_SIGINFO;
+  ::sigaction(SIGBUS, &action, &chained_to);
+  const auto later = file.map(65536);
+  const bool zeros = earlier.data()[0] == '\0' && later->data()[0] == '\0';
+  if (!zeros || !earlier.damaged() || !later->damaged() || chained != 0) return 1;
+  return *foreign;
+}
+
+TEST("of two handlers that pass on to each other ours is first, and a foreign fault ends the process") {
+  TestFolder folder;
+  const auto file = system_files().open(folder.path("f"), creating());
+  const auto ours = file->map(65536);
+  const int descriptor = ::open(folder.path("f").c_str(), O_RDONLY);
+  void* const foreign = ::mmap(nullptr, 65536, PROT_READ, MAP_SHARED, descriptor, 0);
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(read_under_chain(*file, *ours, static_cast<volatile char*>(foreign)));
+  int status = 0;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  ::munmap(foreign, 65536);
+  ::close(descriptor);
+  EXPECT_TRUE(WIFSIGNALED(status) ? WTERMSIG(status) == SIGBUS || WTERMSIG(status) == SIGABRT
+                                  : WEXITSTATUS(status) > 1);
+}
+
 TEST("names are renamed, listed and removed, and rename_new replaces nothing") {
   TestFolder folder;
   FileSystem& files = system_files();

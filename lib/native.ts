@@ -239,6 +239,8 @@ export interface Binding {
   has(reader: Reader, bucket: BucketHandle, key: Bytes): boolean
   bucketExists(reader: Reader, bucket: BucketHandle): boolean
   sequence(reader: Reader, bucket: BucketHandle): bigint
+  /** Its root page in the file; -1: it has none of its own (inline), 0: it is not in the file. */
+  bucketRoot(reader: Reader, bucket: BucketHandle): number
   count(reader: Reader, bucket: BucketHandle, bounds: CursorBounds): number
 
   // Writes. Through a store: a transaction of its own, visible at once; returns its sequence

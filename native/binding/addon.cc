@@ -33,6 +33,7 @@ constexpr Export kExports[] = {
     {"has", verbs::has},
     {"bucketExists", verbs::bucket_exists},
     {"sequence", verbs::sequence},
+    {"bucketRoot", verbs::bucket_root},
     {"count", verbs::count},
     {"put", verbs::put},
     {"remove", verbs::remove},

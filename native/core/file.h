@@ -26,7 +26,8 @@ struct FileStatus {
   uint64_t device = 0;
   uint64_t inode = 0;
   uint64_t size_bytes = 0;
-  uint32_t mode = 0;  // permission bits only
+  uint64_t allocated_bytes = 0;  // on the disk: without holes
+  uint32_t mode = 0;             // permission bits only
   uint32_t user = 0;
   uint32_t group = 0;
   uint64_t link_count = 0;

@@ -168,7 +168,9 @@ int read_under_chain(File& file, const Mapping& earlier, const volatile char* fo
   return *foreign;
 }
 
-TEST("of two handlers that pass on to each other ours is first, and a foreign fault ends the process") {
+TEST(
+    "of two handlers that pass on to each other ours is first, and a foreign fault ends the "
+    "process") {
   TestFolder folder;
   const auto file = system_files().open(folder.path("f"), creating());
   const auto ours = file->map(65536);

@@ -11,8 +11,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <map>
 #include <mutex>
 
@@ -111,18 +113,24 @@ GuardedMapping::GuardedMapping(char* data, uint64_t size) : begin_(data) {
   registry().mappings.emplace(data + size, this);
 }
 
-// In steps, from the end: a munmap of gigabytes holds the process's address space for tens of
-// milliseconds, in which no other thread can allocate.
+// In steps: a munmap of gigabytes that were read holds the process's address space for tens of
+// milliseconds, in which no other thread can allocate. What nobody has read costs nothing, and may
+// be terabytes (a sparse file, and the range that is reserved behind each): while a step takes no
+// time, the next one is larger.
 GuardedMapping::~GuardedMapping() {
   {
     std::lock_guard lock(registry().mutex);
     registry().mappings.erase(begin_ + size_);
   }
   constexpr uint64_t kStepBytes = 8 << 20;
-  for (uint64_t left = size_; left > 0;) {
-    const uint64_t step = (left - 1) % kStepBytes + 1;
-    left -= step;
-    ::munmap(begin_ + left, step);
+  constexpr auto kQuick = std::chrono::microseconds(50);
+  uint64_t step = kStepBytes;
+  for (uint64_t done = 0; done < size_;) {
+    const uint64_t bytes = std::min(step, size_ - done);
+    const auto begin = std::chrono::steady_clock::now();
+    ::munmap(begin_ + done, bytes);
+    step = std::chrono::steady_clock::now() - begin < kQuick ? 2 * step : kStepBytes;
+    done += bytes;
   }
 }
 

@@ -463,7 +463,8 @@ test.each(notBytes)('%s is no bound of a range', (_, value) =>
   })(),
 )
 
-test('paths of buckets come in order, each before those inside it', () =>
+test(
+  'paths of buckets come in order, each before those inside it',
   withDatabase(async ({ db }) => {
     const paths = ['a', 'a/x', 'a/x/1', 'a/y', 'b', 'b/z']
     for (const path of paths) {
@@ -484,4 +485,5 @@ test('paths of buckets come in order, each before those inside it', () =>
       expect(path.map(String)).toEqual(['x'])
       break
     }
-  }))
+  }),
+)

@@ -1,7 +1,7 @@
 // The paths of all buckets inside a bucket, at any depth.
 //
-// A damaged file may lead round in circles, or along 2^60 ways through a few pages. So a page is the
-// root of one bucket only, and what lies in a bucket without pages of its own has none either.
+// A damaged file may lead round in circles, or along 2^60 ways through a few pages. So a page is
+// the root of one bucket only, and buckets without pages of their own do not lie in each other.
 
 import { native, type BucketHandle } from '../native.ts'
 import { HotboltError } from '../errors.ts'

@@ -137,11 +137,12 @@ test('buckets that share their pages are not listed along every way', () =>
     const ids = Array.from({ length: 40 }, (_, index) => index + 3)
     const both = (root: number): Element[] => ['a', 'b'].map((key) => ({ key, root }))
     const pages = ids.map((id) => leafPage(id, id === 42 ? [{ key: 'k' }] : both(id + 1)))
-    await makeFile(path, 43, pages)
+    await makeFile(path, 2 ** 26, pages)
     {
       await using db = await open(path, { readOnly: true })
       using snapshot = db.snapshot()
       expect(await codeOf(() => [...snapshot.bucketPaths()])).toBe('ERR_CORRUPT')
+      expect(await codeOf(() => db.hash())).toBe('ERR_CORRUPT')
     }
     const { code, errors } = await runCommand(script, ['buckets', path, '-r'])
     expect(code).toBe(1)

@@ -9,6 +9,7 @@ import { createRequire } from 'node:module'
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { isMainThread } from 'node:worker_threads'
 import { errorCodes, HotboltError } from './errors.ts'
 
 declare const brand: unique symbol
@@ -213,6 +214,8 @@ export interface Binding {
   readonly batchLengths: Uint32Array
 
   setup(errorClass: typeof HotboltError): void
+  /** To be called when somebody has changed what the process does about SIGBUS. */
+  guardMappings(): void
 
   open(path: string, options: NativeOpenOptions, events: StoreEvents): Promise<StoreHandle>
   /**
@@ -236,6 +239,8 @@ export interface Binding {
   has(reader: Reader, bucket: BucketHandle, key: Bytes): boolean
   bucketExists(reader: Reader, bucket: BucketHandle): boolean
   sequence(reader: Reader, bucket: BucketHandle): bigint
+  /** Its root page in the file; -1: it has none of its own (inline), 0: it is not in the file. */
+  bucketRoot(reader: Reader, bucket: BucketHandle): number
   count(reader: Reader, bucket: BucketHandle, bounds: CursorBounds): number
 
   // Writes. Through a store: a transaction of its own, visible at once; returns its sequence
@@ -440,7 +445,7 @@ function load(): Binding {
     join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'hotbolt.node'),
     join(root, 'build', 'Release', 'hotbolt.node'),
   ]
-  const path = process.env['HOTBOLT_ADDON'] ?? candidates.find((candidate) => existsSync(candidate))
+  const path = addonUnderTest(root) ?? candidates.find((candidate) => existsSync(candidate))
   if (path === undefined) {
     const platform = `${process.platform}-${process.arch}`
     const looked = candidates.join(' and ')
@@ -452,7 +457,26 @@ function load(): Binding {
     loaded.errorCodes.every((code, index) => code === errorCodes[index])
   if (!same) throw new HotboltError('ERR_INTERNAL', `${path} belongs to another version of hotbolt`)
   loaded.setup(HotboltError)
+  if (isMainThread) keepGuard(loaded)
   return loaded
+}
+
+/** Only beside the sources: elsewhere a variable of the environment would choose what is run. */
+function addonUnderTest(root: string): string | undefined {
+  return existsSync(join(root, 'binding.gyp')) ? process.env['HOTBOLT_ADDON'] : undefined
+}
+
+/**
+ * A listener of SIGBUS takes the signal away from us, and the last one that leaves takes it away
+ * from everybody: a mapped file that was cut short would end the process, or never end a read.
+ */
+function keepGuard(loaded: Binding): void {
+  const guard = (event: string | symbol): void => {
+    if (event === 'SIGBUS') loaded.guardMappings()
+  }
+  // After Node's own listeners of these, which change the handler.
+  process.on('newListener', guard)
+  process.on('removeListener', guard)
 }
 
 export const native: Binding = load()

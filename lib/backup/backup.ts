@@ -350,7 +350,7 @@ class Backup {
     }
     await requireOwners(this.#target, reused, this.#signal)
     await requireClaim(this.#target, name, this.#claim, this.#signal)
-    await this.#putManifest(encodeManifest(manifest))
+    await this.#putManifest(await encodeManifest(manifest))
     await this.#requireStill(reused)
     this.#completeMs = this.#observer.elapsedMs
   }

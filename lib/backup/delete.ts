@@ -73,7 +73,7 @@ async function takeManifest(target: Target, backup: FoundBackup): Promise<() => 
   if (manifest.createdAt !== backup.summary.createdAt) {
     throw new HotboltError('ERR_NOT_FOUND', 'It was deleted meanwhile, and another one made')
   }
-  const bytes = encodeManifest(manifest)
+  const bytes = await encodeManifest(manifest)
   await target.delete(manifestKey(name))
   return () => target.put(manifestKey(name), bytes)
 }

@@ -8,54 +8,6 @@
 
 import { HotboltError } from '../errors.ts'
 
-const quote = 0x22
-const backslash = 0x5c
-const comma = 0x2c
-const openingBracket = 0x5b
-const openingBrace = 0x7b
-const closingBracket = 0x5d
-const closingBrace = 0x7d
-
-/**
- * Parses text that nests and counts no more than is allowed: JSON.parse itself would fill the
- * memory of the process with a few bytes for each object.
- */
-export function parseJson(bytes: Uint8Array, depthMax: number, valuesMax: number): Json {
-  requireShape(bytes, depthMax, valuesMax)
-  try {
-    // Whatever is no UTF-8 is refused: two names could become equal by replacing it.
-    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-    return new Json(JSON.parse(text))
-  } catch (cause) {
-    throw new HotboltError('ERR_BACKUP_CORRUPT', 'It is not JSON in UTF-8', { cause })
-  }
-}
-
-/** Strings are skipped; that all else is JSON is left to the parser. */
-function requireShape(bytes: Uint8Array, depthMax: number, valuesMax: number): void {
-  let depth = 0
-  let values = 0
-  let inString = false
-  for (let at = 0; at < bytes.length; at++) {
-    const byte = bytes[at] ?? 0
-    if (inString) {
-      if (byte === backslash) at++
-      else if (byte === quote) inString = false
-    } else if (byte === quote) {
-      inString = true
-    } else if (byte === openingBracket || byte === openingBrace) {
-      depth++
-      values++
-    } else if (byte === closingBracket || byte === closingBrace) {
-      depth--
-    } else if (byte === comma) {
-      values++
-    }
-    if (depth > depthMax) throw corrupt(`It nests deeper than ${depthMax} levels`)
-    if (values > valuesMax) throw corrupt(`It has more than ${valuesMax} values`)
-  }
-}
-
 /** A value, and where it stands, for messages. */
 export class Json {
   readonly value: unknown
@@ -90,12 +42,13 @@ export class Json {
     return found as Record<Name, Json | undefined>
   }
 
-  elements(countMax: number): readonly Json[] {
+  /** Those of an array, one at a time: they are many. */
+  *elements(countMax: number): Generator<Json, void> {
     const { value } = this
     this.require(Array.isArray(value), 'an array')
     const array = value as readonly unknown[]
     this.require(array.length <= countMax, `of at most ${countMax} elements`)
-    return array.map((element, index) => new Json(element, this, index))
+    for (const [index, element] of array.entries()) yield new Json(element, this, index)
   }
 
   /** A string of `lengthMin` to `lengthMax` characters. */

@@ -10,14 +10,18 @@
 //
 // The hash is no signature: a manifest may be hostile and have the right one. So nothing that it
 // says is believed before it is proven, and what encodeManifest() writes passes the same proof.
+// It may have a million files: all of that is done in turns, in proportion to its bytes.
 
 import { createHash } from 'node:crypto'
 import { HotboltError, toHotboltError } from '../errors.ts'
 import { backupName, encodeName, requireName } from '../names.ts'
 import { invalid } from '../rules.ts'
 import { targetError } from './backup-error.ts'
-import { corrupt, given, parseJson, type Json } from './json-proof.ts'
+import { parseJson } from './json-parser.ts'
+import { corrupt, given, Json } from './json-proof.ts'
+import { PathSet } from './path-set.ts'
 import { isKey, type Target } from './target.ts'
+import { turnBytes, Turns } from './turns.ts'
 
 export interface Manifest {
   readonly format: 'hotbolt-backup'
@@ -54,9 +58,13 @@ export const manifestBytesMax: number = 256 << 20
 const tablesMax = 200_000
 const filesMax = 1_000_000
 const valuesMax = 8_000_000
-const depthMax = 128
+const limits = { pieceBytes: turnBytes, depthMax: 128, valuesMax }
 const pathLengthMax = 700
 const textLengthMax = 4096
+
+/** The bytes whose parsing costs what it costs to prove a file, and a table of any name. */
+const fileCost = 128
+const tableCost = 1024
 
 const fileName = 'manifest.json'
 const sealLength = 77
@@ -78,12 +86,13 @@ export function requireBackupName(name: string): string {
 }
 
 /**
- * Whether a table's file may have this path: a key of at most 700 characters, no segment of which
- * Windows would take for a device or rename.
+ * Whether a table's file may have this path: a key of at most 700 characters and 64 segments, none
+ * of which Windows would take for a device or rename.
  */
 export function isFilePath(path: string): boolean {
   if (path.length > pathLengthMax || !isKey(path) || misunderstood.test(path)) return false
-  return path.length <= segmentLengthMax || !longSegment.test(path)
+  if (path.length > segmentLengthMax && longSegment.test(path)) return false
+  return path.length <= segmentsMax || !tooDeep.test(path)
 }
 
 // With an extension such names are devices on older Windows only: elsewhere a column of ClickHouse
@@ -93,24 +102,31 @@ const device = `(?:^|/)(?:con|prn|aux|nul|(?:com|lpt)[0-9])${ending}`
 const misunderstood = new RegExp(`${device}|\\.(?:/|$)`, 'i')
 const segmentLengthMax = 255
 const longSegment = /[^/]{256}/
+const segmentsMax = 64
+const tooDeep = /^(?:[^/]+\/){64}/
 
-/** Throws ERR_INVALID_ARGUMENT for what decodeManifest() would refuse. */
-export function encodeManifest(manifest: Manifest): Uint8Array {
-  const { format, version, name, createdAt, source, cut, tables, requires } = manifest
+/** ERR_INVALID_ARGUMENT for what decodeManifest() would refuse. */
+export async function encodeManifest(manifest: Manifest): Promise<Uint8Array> {
+  const turns = new Turns('Writing a manifest')
   try {
-    const text = JSON.stringify({
-      format,
-      version,
-      name,
-      createdAt,
-      source: { kind: source.kind, id: source.id },
-      cut,
-      tables: tables.map(plainTable),
-      requires,
-    })
-    const sealed = Buffer.from(`${text.slice(0, -1)},\n`)
-    const bytes = Buffer.concat([sealed, Buffer.from(sealOf(sha256Of(sealed)))])
-    decodeManifest(bytes, name)
+    const hash = createHash('sha256')
+    const chunks: Buffer[] = []
+    let text = ''
+    const add = (): void => {
+      const chunk = Buffer.from(text)
+      hash.update(chunk)
+      chunks.push(chunk)
+      text = ''
+    }
+    for (const part of textsOf(manifest)) {
+      text += part
+      if (!turns.isOver(part.length)) continue
+      add()
+      await turns.next()
+    }
+    add()
+    const bytes = Buffer.concat([...chunks, Buffer.from(sealOf(hash.digest('hex')))])
+    await decodeManifest(bytes, manifest.name)
     return bytes
   } catch (cause) {
     const { message } = toHotboltError(cause)
@@ -120,28 +136,50 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
   }
 }
 
-function plainTable({ name, version, metadata, owner, files }: ManifestTable): ManifestTable {
+/** What JSON.stringify() says of all of it, without the closing brace, and with a comma. */
+function* textsOf(manifest: Manifest): Generator<string, void> {
+  const { format, version, name, createdAt, source, cut, tables, requires } = manifest
+  const { kind, id } = source
+  yield `${unclosed({ format, version, name, createdAt, source: { kind, id }, cut })},"tables":[`
+  for (const [index, table] of tables.entries()) {
+    yield `${index === 0 ? '' : ','}${unclosed(withoutFiles(table))},"files":[`
+    for (const [at, { path, sizeBytes, sha256 }] of table.files.entries()) {
+      yield `${at === 0 ? '' : ','}${JSON.stringify({ path, sizeBytes, sha256 })}`
+    }
+    yield ']}'
+  }
+  yield `],"requires":${JSON.stringify(requires)},\n`
+}
+
+const unclosed = (object: object): string => JSON.stringify(object).slice(0, -1)
+
+function withoutFiles({ name, version, metadata, owner }: ManifestTable): object {
   return {
     name,
     ...(version === undefined ? {} : { version }),
     ...(metadata === undefined ? {} : { metadata }),
     owner,
-    files: files.map(({ path, sizeBytes, sha256 }) => ({ path, sizeBytes, sha256 })),
   }
 }
 
 /**
  * The manifest of the backup `name`, proven. ERR_BACKUP_CORRUPT when a byte has changed or it says
- * what cannot be; ERR_VERSION when a later hotbolt wrote it.
+ * what cannot be; ERR_VERSION when a later hotbolt wrote it; ERR_ABORTED.
  */
-export function decodeManifest(bytes: Uint8Array, name: string): Manifest {
+export async function decodeManifest(
+  bytes: Uint8Array,
+  name: string,
+  signal?: AbortSignal,
+): Promise<Manifest> {
+  const turns = new Turns(`Reading the manifest of the backup "${name}"`, signal)
   try {
     if (bytes.length > manifestBytesMax) throw corrupt(`It has ${bytes.length} bytes`)
-    requireSeal(bytes)
-    return proveManifest(parseJson(bytes, depthMax, valuesMax), name)
+    await requireSeal(bytes, turns)
+    const value = await parseJson(bytes, limits, turns)
+    return await proveManifest(new Json(value), name, turns)
   } catch (cause) {
     const error = toHotboltError(cause)
-    if (error.code === 'ERR_VERSION') throw error
+    if (error.code === 'ERR_VERSION' || error.code === 'ERR_ABORTED') throw error
     const message = `The manifest of the backup "${name}" is damaged: ${error.message}`
     throw new HotboltError('ERR_BACKUP_CORRUPT', message, { cause })
   }
@@ -173,28 +211,36 @@ export async function readManifest(
     const message = `There is no backup "${name}" in ${target.location}`
     throw new HotboltError('ERR_NOT_FOUND', message, { path: key, cause })
   }
-  return decodeManifest(Buffer.concat(chunks), name)
+  return decodeManifest(Buffer.concat(chunks), name, signal)
 }
 
-function requireSeal(bytes: Uint8Array): void {
+async function requireSeal(bytes: Uint8Array, turns: Turns): Promise<void> {
   const sealed = bytes.subarray(0, Math.max(0, bytes.length - sealLength))
   const seal = Buffer.from(bytes.subarray(sealed.length)).toString('latin1')
-  if (seal !== sealOf(sha256Of(sealed))) throw corrupt('Its bytes do not have its SHA-256')
+  if (seal !== sealOf(await sha256Of(sealed, turns))) {
+    throw corrupt('Its bytes do not have its SHA-256')
+  }
 }
 
-function sha256Of(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex')
+async function sha256Of(bytes: Uint8Array, turns: Turns): Promise<string> {
+  const hash = createHash('sha256')
+  for (let at = 0; at < bytes.length; at += turnBytes) {
+    const piece = bytes.subarray(at, at + turnBytes)
+    hash.update(piece)
+    if (turns.isOver(piece.length)) await turns.next()
+  }
+  return hash.digest('hex')
 }
 
 const head = ['format', 'version'] as const
 const body = ['name', 'createdAt', 'source', 'cut', 'tables', 'requires', 'sha256'] as const
 
-function proveManifest(json: Json, name: string): Manifest {
+async function proveManifest(json: Json, name: string, turns: Turns): Promise<Manifest> {
   proveVersion(json)
   const found = json.properties(...head, ...body)
   const nameFound = given(found.name, 'name')
   nameFound.require(nameFound.value === name && backupName.accepts(name), JSON.stringify(name))
-  const tables = proveTables(given(found.tables, 'tables'))
+  const tables = await proveTables(given(found.tables, 'tables'), turns)
   return {
     format: 'hotbolt-backup',
     version: 1,
@@ -203,7 +249,7 @@ function proveManifest(json: Json, name: string): Manifest {
     source: proveSource(given(found.source, 'source')),
     cut: given(found.cut, 'cut').boolean(),
     tables,
-    requires: proveRequires(given(found.requires, 'requires'), name, tables),
+    requires: await proveRequires(given(found.requires, 'requires'), name, tables, turns),
   }
 }
 
@@ -238,12 +284,13 @@ function proveSource(json: Json): Manifest['source'] {
   }
 }
 
-function proveTables(json: Json): ManifestTable[] {
+async function proveTables(json: Json, turns: Turns): Promise<ManifestTable[]> {
+  const tables: ManifestTable[] = []
   const encoded = new Set<string>()
   let files = 0
   let bytes = 0
-  return json.elements(tablesMax).map((element) => {
-    const table = proveTable(element)
+  for (const element of json.elements(tablesMax)) {
+    const table = await proveTable(element, turns)
     const file = encodeName(table.name)
     element.require(!encoded.has(file), 'a table that no other is')
     encoded.add(file)
@@ -251,11 +298,13 @@ function proveTables(json: Json): ManifestTable[] {
     bytes += table.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
     element.require(files <= filesMax, `among at most ${filesMax} files`)
     element.require(Number.isSafeInteger(bytes), `among at most 2^53 bytes`)
-    return table
-  })
+    tables.push(table)
+    if (turns.isOver(tableCost)) await turns.next()
+  }
+  return tables
 }
 
-function proveTable(json: Json): ManifestTable {
+async function proveTable(json: Json, turns: Turns): Promise<ManifestTable> {
   const found = json.properties('name', 'version', 'metadata', 'owner', 'files')
   const { version, metadata } = found
   return {
@@ -263,7 +312,7 @@ function proveTable(json: Json): ManifestTable {
     ...(version === undefined ? {} : { version: version.text(0, textLengthMax) }),
     ...(metadata === undefined ? {} : { metadata: metadata.value }),
     owner: proveBackupName(given(found.owner, 'tables[].owner')),
-    files: proveFiles(given(found.files, 'tables[].files')),
+    files: await proveFiles(given(found.files, 'tables[].files'), turns),
   }
 }
 
@@ -282,20 +331,19 @@ function proveBackupName(json: Json): string {
   return json.value as string
 }
 
-function proveFiles(json: Json): ManifestFile[] {
-  const files = json.elements(filesMax).map(proveFile)
-  const paths = new Set(files.map(({ path }) => path))
-  json.require(paths.size === files.length, 'files of different paths')
-  const folders = new Set<string>()
-  for (const { path } of files) {
-    // Upwards, as far as it is not known: the folders above a known one are known.
-    let end = path.lastIndexOf('/')
-    for (; end !== -1 && !folders.has(path.slice(0, end)); end = path.lastIndexOf('/', end - 1)) {
-      folders.add(path.slice(0, end))
-    }
+async function proveFiles(json: Json, turns: Turns): Promise<ManifestFile[]> {
+  const files: ManifestFile[] = []
+  const paths = new PathSet()
+  for (const element of json.elements(filesMax)) {
+    const file = proveFile(element)
+    json.require(paths.add(file.path), 'files of different paths')
+    files.push(file)
+    if (turns.isOver(fileCost)) await turns.next()
   }
-  const isInNone = [...folders].every((folder) => !paths.has(folder))
-  json.require(isInNone, 'files of which none is in another')
+  for (const { path } of files) {
+    json.require(!paths.hasFolderOf(path), 'files of which none is in another')
+    if (turns.isOver(path.length)) await turns.next()
+  }
   return files
 }
 
@@ -311,11 +359,20 @@ function proveFile(json: Json): ManifestFile {
   }
 }
 
-function proveRequires(json: Json, name: string, tables: readonly ManifestTable[]): string[] {
-  const requires = json.elements(tablesMax).map(proveBackupName)
-  const named = new Set(requires)
+async function proveRequires(
+  json: Json,
+  name: string,
+  tables: readonly ManifestTable[],
+  turns: Turns,
+): Promise<string[]> {
   const owners = new Set(tables.map(({ owner }) => owner).filter((owner) => owner !== name))
-  const isSame = named.size === owners.size && [...named].every((each) => owners.has(each))
-  json.require(isSame && named.size === requires.length, "the other backups' names, once each")
-  return requires
+  const requires = new Set<string>()
+  for (const element of json.elements(tablesMax)) {
+    const each = proveBackupName(element)
+    json.require(owners.has(each) && !requires.has(each), "the other backups' names, once each")
+    requires.add(each)
+    if (turns.isOver(fileCost)) await turns.next()
+  }
+  json.require(requires.size === owners.size, "the other backups' names, once each")
+  return [...requires]
 }

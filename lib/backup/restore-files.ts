@@ -150,7 +150,7 @@ class FilesSession implements RestoreSession {
   async #writeManifest(): Promise<void> {
     const file = await createFile(join(this.#places.content, restoredManifest))
     try {
-      await file.writeFile(encodeManifest(this.#manifest))
+      await file.writeFile(await encodeManifest(this.#manifest))
       await file.sync()
     } finally {
       await file.close()

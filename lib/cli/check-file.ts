@@ -22,13 +22,19 @@ export async function checkFile(file: string): Promise<Findings> {
   }
 }
 
-export function describeFindings({ ok, issues, issueCount, journal, ...counts }: Findings): string {
-  const note = journal === undefined ? '' : `${journal}\n`
+export function describeFindings({
+  ok,
+  issues,
+  issueCount,
+  journal,
+  ...counts
+}: Findings): string[] {
+  const note = journal === undefined ? [] : [journal]
   if (ok) {
     const { keyCount, bucketCount, pageCount } = counts
-    return `ok: ${keyCount} keys, ${bucketCount} buckets, ${pageCount} pages\n${note}`
+    return [`ok: ${keyCount} keys, ${bucketCount} buckets, ${pageCount} pages`, ...note]
   }
-  const lines = issues.map(({ page, message }) => `page ${page}: ${message}\n`)
-  const total = `damaged: ${issueCount} ${issueCount === 1 ? 'issue' : 'issues'}\n`
-  return `${lines.join('')}${total}${note}`
+  const lines = issues.map(({ page, message }) => `page ${page}: ${message}`)
+  const total = `damaged: ${issueCount} ${issueCount === 1 ? 'issue' : 'issues'}`
+  return [...lines, total, ...note]
 }

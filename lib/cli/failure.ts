@@ -7,7 +7,6 @@
 
 import { HotboltError } from '../index.ts'
 import { exitCodes, UsageError } from './command.ts'
-import { plain } from './output.ts'
 
 /** The errors that `error` stands for, in the order in which they happened. */
 export function failuresOf(error: unknown): readonly unknown[] {
@@ -22,13 +21,13 @@ function suppression(error: unknown): { error: unknown; suppressed: unknown } | 
 }
 
 /** One line for each failure, with its code; the same line is not said twice. */
-export function describeFailure(error: unknown): string {
+export function describeFailure(error: unknown): string[] {
   const lines = failuresOf(error).map(describeOne)
-  return [...new Set(lines)].map((line) => `hotbolt: ${line}\n`).join('')
+  return [...new Set(lines)].map((line) => `hotbolt: ${line}`)
 }
 
 function describeOne(error: unknown): string {
-  const message = plain(error instanceof Error ? error.message : String(error))
+  const message = error instanceof Error ? error.message : String(error)
   return HotboltError.is(error) ? `${message} (${error.code})` : message
 }
 

@@ -2,6 +2,7 @@
 
 import { exitCodes } from './command.ts'
 import { describeFailure } from './failure.ts'
+import { complain } from './output.ts'
 
 /** SIGHUP: its terminal was closed. */
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
@@ -18,7 +19,7 @@ export async function interruptible(
   const interrupt = (): void => {
     // Whoever asks twice does not want to wait for anything.
     if (interruption.signal.aborted) process.exit(exitCodes.interrupted)
-    process.stderr.write(`Interrupted: ${ending}; once more to leave at once.\n`)
+    complain(`Interrupted: ${ending}; once more to leave at once.`)
     interruption.abort()
   }
   for (const signal of signals) process.on(signal, interrupt)
@@ -28,7 +29,7 @@ export async function interruptible(
   } catch (error) {
     if (!interruption.signal.aborted) throw error
     // Also says what could not be cleaned up.
-    process.stderr.write(describeFailure(error))
+    complain(...describeFailure(error))
     return exitCodes.interrupted
   } finally {
     for (const signal of signals) process.off(signal, interrupt)

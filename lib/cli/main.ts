@@ -27,7 +27,7 @@ import { put } from './commands/put.ts'
 import { recover } from './commands/recover.ts'
 import { stats } from './commands/stats.ts'
 import { describeFailure, exitCodeOf } from './failure.ts'
-import { createOutput, keepStreamErrors, ReaderLeft } from './output.ts'
+import { complain, createOutput, keepStreamErrors, linesOf, ReaderLeft } from './output.ts'
 
 const commands: readonly Command[] = [
   info,
@@ -63,7 +63,7 @@ function overview(): string {
 async function run(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args
   if (name === '--version') {
-    await createOutput(false).write(`${await version()}\n`)
+    await createOutput(false).lines([await version()])
     return exitCodes.ok
   }
   if (isHelp(name)) return showList(overview(), name)
@@ -80,10 +80,10 @@ const isHelp = (name: string | undefined): boolean =>
 /** Asked for, or because nothing was. */
 async function showList(text: string, name: string | undefined): Promise<number> {
   if (name !== undefined) {
-    await createOutput(false).write(text)
+    await createOutput(false).lines(linesOf(text))
     return exitCodes.ok
   }
-  process.stderr.write(text)
+  complain(...linesOf(text))
   return exitCodes.usage
 }
 
@@ -99,7 +99,7 @@ async function runOne(
   const { positionals, values } = parseCommandLine(command, args)
   const output = createOutput(values['json'] === true)
   if (values['help'] === true) {
-    await output.write(helpOf(command, fullName))
+    await output.lines(linesOf(helpOf(command, fullName)))
     return exitCodes.ok
   }
   requirePositionals(command, fullName, positionals)
@@ -108,7 +108,7 @@ async function runOne(
 
 function report(error: unknown): number {
   if (error instanceof ReaderLeft) return exitCodes.ok
-  process.stderr.write(describeFailure(error))
+  complain(...describeFailure(error))
   return exitCodeOf(error)
 }
 

@@ -7,6 +7,7 @@ import type {
   TransferProgress,
 } from '../index.ts'
 import { formatBytes, formatDuration } from './format.ts'
+import { plain } from './output.ts'
 
 const barWidth = 24
 const eraseLine = '\r\u001b[K'
@@ -29,7 +30,7 @@ export function createProgressBar<Progress>(
       if (nowMs - shownMs < intervalMs) return
       shownMs = nowMs
       // A line that wraps could not be erased.
-      stream.write(eraseLine + toLine(progress).slice(0, (stream.columns || 80) - 1))
+      stream.write(eraseLine + plain(toLine(progress)).slice(0, (stream.columns || 80) - 1))
     },
     end: () => stream.write(eraseLine),
   }

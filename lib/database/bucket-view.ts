@@ -19,6 +19,7 @@ import {
 } from '../options.ts'
 import { invalid, rule, type Bytes } from '../rules.ts'
 import { everything, toBounds } from './bounds.ts'
+import { bucketPaths } from './bucket-paths.ts'
 import type { Cursor, CursorMode } from './cursor.ts'
 import { keyCodec, valueCodec } from './codec.ts'
 import type { KeyCodec, KeyOf, ValueCodec, ValueOf } from './codec.ts'
@@ -193,6 +194,14 @@ export class BucketView<Key = Buffer, Value = Buffer> {
   /** The same to be iterated over: with `for await` without a long turn of the event loop. */
   bucketNames(): Range<Key> {
     return bucketNames(this.source, this.handle, everything, this.codecs.key.view)
+  }
+
+  /**
+   * The paths of all buckets inside this one, at any depth, each before those inside it.
+   * ERR_CORRUPT where buckets share pages.
+   */
+  bucketPaths(): Iterable<Buffer[]> {
+    return bucketPaths(this.source, this.handle)
   }
 
   /** A bucket inside this one; ERR_INVALID_ARGUMENT if it would be the 255th on its path. */

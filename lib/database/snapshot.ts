@@ -8,6 +8,7 @@ import { native, type SnapshotHandle } from '../native.ts'
 import { HotboltError } from '../errors.ts'
 import type { BucketOptions, NameOptions } from '../options.ts'
 import type { Bytes } from '../rules.ts'
+import { bucketPaths } from './bucket-paths.ts'
 import { bucketOf, BucketView, namesIn } from './bucket-view.ts'
 import type { BucketName, KeyFor, KeyIn, ValueIn } from './bucket-view.ts'
 import type { BucketSource } from './read-source.ts'
@@ -57,6 +58,11 @@ export class Snapshot {
     options?: Options,
   ): KeyFor<Options>[] {
     return namesIn(this.#source, native.rootBucket(), options)
+  }
+
+  /** The paths of all buckets, each before those inside it. ERR_CORRUPT where they share pages. */
+  bucketPaths(): Iterable<Buffer[]> {
+    return bucketPaths(this.#source, native.rootBucket())
   }
 
   /** Reads through it throw ERR_CLOSED from here on. May be called twice. */

@@ -13,6 +13,7 @@ struct Export {
 
 constexpr Export kExports[] = {
     {"setup", verbs::setup},
+    {"guardMappings", verbs::guard_mappings},
     {"open", verbs::open},
     {"close", verbs::close},
     {"stats", verbs::stats},
@@ -32,6 +33,7 @@ constexpr Export kExports[] = {
     {"has", verbs::has},
     {"bucketExists", verbs::bucket_exists},
     {"sequence", verbs::sequence},
+    {"bucketRoot", verbs::bucket_root},
     {"count", verbs::count},
     {"put", verbs::put},
     {"remove", verbs::remove},

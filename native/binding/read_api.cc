@@ -145,6 +145,16 @@ napi_value sequence(napi_env env, napi_callback_info info) {
   });
 }
 
+napi_value bucket_root(napi_env env, napi_callback_info info) {
+  return guard(env, [&] {
+    auto [reader, bucket] = get_arguments<2>(env, info);
+    BucketRef& ref = get_handle<BucketHandle>(env, bucket).ref;
+    const std::optional<PageBucket> page = resolve(any_handle(env, reader), ref).page();
+    if (!page) return make_number(env, 0);
+    return make_number(env, page->is_inline() ? -1 : double(value(page->root_page())));
+  });
+}
+
 napi_value count(napi_env env, napi_callback_info info) {
   return guard(env, [&] {
     auto [reader_value, bucket_value, bounds_value] = get_arguments<3>(env, info);

@@ -72,6 +72,13 @@ napi_value setup(napi_env env, napi_callback_info info) {
   });
 }
 
+napi_value guard_mappings(napi_env env, napi_callback_info) {
+  return guard(env, [&] {
+    hotbolt::guard_mappings();
+    return make_undefined(env);
+  });
+}
+
 // Each open has a thread of its own, since it may wait for a lock.
 napi_value open(napi_env env, napi_callback_info info) {
   return guard(env, [&] {

@@ -8,10 +8,11 @@ namespace hotbolt::verbs {
 using Verb = napi_value(napi_env env, napi_callback_info info);
 
 // store_api.cc
-Verb setup, open, close, stats, seal, checkpoint, check, submit, force_sync, backlog, hurry;
+Verb setup, guard_mappings, open, close, stats, seal, checkpoint, check, submit, force_sync,
+    backlog, hurry;
 // read_api.cc
 Verb bucket, root_bucket, snapshot, close_snapshot, get, get_into, has, bucket_exists, sequence,
-    count;
+    bucket_root, count;
 // write_api.cc
 Verb put, remove, create_bucket, delete_bucket, set_sequence, begin, commit, rollback;
 // cursor_api.cc

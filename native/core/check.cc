@@ -23,18 +23,18 @@ uint64_t array_bytes(const PageView& page) {
 
 class Checker {
  public:
-  Checker(const ReadTx& tx, const std::vector<uint64_t>* free_ids, const Pacer* pacer)
-      : tx_(tx), known_free_ids_(free_ids), pacer_(pacer), reached_(tx.meta().high_water) {}
+  Checker(const ReadTx& tx, const PageSet* free, const Pacer* pacer)
+      : tx_(tx), known_free_(free), pacer_(pacer), reached_(tx.meta().high_water) {}
 
   CheckReport run() {
     report_.page_count = tx_.meta().high_water;
     claim_run(PageId{0}, 2);
     check_metas();
-    const std::optional<std::vector<uint64_t>> free_ids = find_free_ids();
+    const std::optional<PageSet> free = find_free();
     check_trees();
     check_mark();
-    check_free_ids(free_ids);
-    check_all_accounted_for(free_ids.has_value());
+    if (free) check_free(*free);
+    check_all_accounted_for(free.has_value());
     return std::move(report_);
   }
 
@@ -78,8 +78,8 @@ class Checker {
   void check_pair(const Meta& first, const Meta& second);
   void check_mark();
 
-  std::optional<std::vector<uint64_t>> find_free_ids();
-  void check_free_ids(const std::optional<std::vector<uint64_t>>& ids);
+  std::optional<PageSet> find_free();
+  void check_free(const PageSet& free);
   void check_all_accounted_for(bool free_is_known);
 
   bool claim_run(PageId first, uint64_t page_count);
@@ -98,7 +98,7 @@ class Checker {
   void check_inline(const Frame& frame, const PageBucket& bucket, Bytes value);
 
   const ReadTx& tx_;
-  const std::vector<uint64_t>* const known_free_ids_;
+  const PageSet* const known_free_;
   const Pacer* const pacer_;
   PageSet reached_;
   std::vector<Frame> stack_;
@@ -149,65 +149,58 @@ void Checker::check_mark() {
 
 // --- freelist ---
 
-std::optional<std::vector<uint64_t>> Checker::find_free_ids() {
+std::optional<PageSet> Checker::find_free() {
   const Meta& meta = tx_.meta();
   if (!meta.freelist_stored()) {
-    if (known_free_ids_ == nullptr) return std::nullopt;
-    return *known_free_ids_;
+    if (known_free_ == nullptr) return std::nullopt;
+    return *known_free_;
   }
-  std::optional<std::vector<uint64_t>> ids;
+  std::optional<PageSet> free;
   const PageId id{meta.freelist};
   guarded(id, [&] {
     const Bytes run = tx_.run(id);
     claim_run(id, tx_.run_length(id));
-    ids = decode_freelist_page(id, run, meta.high_water);
+    free = decode_freelist_page(id, run, meta.high_water);
   });
-  return ids;
+  return free;
 }
 
-void Checker::check_free_ids(const std::optional<std::vector<uint64_t>>& ids) {
-  if (!ids) return;
-  uint64_t previous = 0;
-  for (const uint64_t id : *ids) {
-    if (id < 2 || id >= tx_.meta().high_water) {
-      issue(PageId{id}, "free, but out of range");
-    } else if (id <= previous) {
-      issue(PageId{id}, "free page ids do not ascend");
-    } else if (reached_.contains(id)) {
-      issue(PageId{id}, "free, but referenced");
-    } else {
-      reached_.add(id);
-      report_.free_pages++;
-    }
-    previous = id;
+void Checker::check_free(const PageSet& free) {
+  report_.free_pages = free.count();
+  const uint64_t size = reached_.size();
+  for (uint64_t id = free.next_common(reached_, 0); id < size;
+       id = free.next_common(reached_, id + 1)) {
+    issue(PageId{id}, "free, but referenced");
+    report_.free_pages--;
   }
+  reached_.unite(free);
 }
 
 void Checker::check_all_accounted_for(bool free_is_known) {
-  const uint64_t size = reached_.size();
-  for (uint64_t id = reached_.next_missing(0); id < size; id = reached_.next_missing(id + 1)) {
-    if (free_is_known) {
-      issue(PageId{id}, "neither referenced nor free");
-    } else {
-      report_.free_pages++;
-    }
+  uint64_t missing = reached_.size() - reached_.count();
+  if (!free_is_known) report_.free_pages += missing;
+  if (!free_is_known || missing == 0) return;
+  uint64_t id = reached_.next_missing(0);
+  for (size_t i = 0; i < CheckReport::kIssuesMax && missing > 0; i++, missing--) {
+    issue(PageId{id}, "neither referenced nor free");
+    id = reached_.next_missing(id + 1);
   }
+  report_.issue_count += missing;
 }
 
 // --- trees ---
 
 // False if the first page belongs to something else already.
 bool Checker::claim_run(PageId first, uint64_t page_count) {
-  bool is_ours = true;
-  for (uint64_t id = value(first); id < value(first) + page_count && id < reached_.size(); id++) {
-    if (reached_.contains(id)) {
-      issue(PageId{id}, "referenced more than once");
-      if (id == value(first)) is_ours = false;
-    } else {
-      reached_.add(id);
-      report_.reachable_pages++;
-    }
+  const uint64_t end = std::min(value(first) + page_count, reached_.size());
+  const uint64_t count = end - std::min(value(first), end);
+  const bool is_ours = !reached_.contains(value(first));
+  report_.reachable_pages += count;
+  for (uint64_t id = reached_.next(value(first)); id < end; id = reached_.next(id + 1)) {
+    issue(PageId{id}, "referenced more than once");
+    report_.reachable_pages--;
   }
+  if (count > 0) reached_.add_run(value(first), count);
   return is_ours;
 }
 
@@ -372,8 +365,8 @@ void Checker::check_inline(const Frame& frame, const PageBucket& bucket, Bytes v
 
 }  // namespace
 
-CheckReport check(const ReadTx& tx, const std::vector<uint64_t>* free_ids, const Pacer* pacer) {
-  return Checker(tx, free_ids, pacer).run();
+CheckReport check(const ReadTx& tx, const PageSet* free, const Pacer* pacer) {
+  return Checker(tx, free, pacer).run();
 }
 
 }  // namespace hotbolt

@@ -43,11 +43,9 @@ struct CheckReport {
   static constexpr size_t kIssuesMax = 100;
 };
 
-// Damage is reported, never thrown. `free_ids`: the in-memory freelist (free and pending,
-// ascending) when the file does not store one and it is known;
-// nullptr: use the stored freelist; when none is stored, pages that are not reachable count as
-// free. `pacer`: cancels it (ERR_ABORTED); may be null.
-CheckReport check(const ReadTx& tx, const std::vector<uint64_t>* free_ids,
-                  const class Pacer* pacer = nullptr);
+// Damage is reported, never thrown. `free`: the in-memory freelist (free and pending) when the file
+// does not store one and it is known; nullptr: use the stored freelist; when none is stored, pages
+// that are not reachable count as free. `pacer`: cancels it (ERR_ABORTED); may be null.
+CheckReport check(const ReadTx& tx, const PageSet* free, const class Pacer* pacer = nullptr);
 
 }  // namespace hotbolt

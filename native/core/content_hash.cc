@@ -1,6 +1,7 @@
 // See content_hash.h.
 #include "core/content_hash.h"
 
+#include "core/entered_buckets.h"
 #include "core/node.h"
 #include "core/sha256.h"
 
@@ -34,6 +35,7 @@ class ContentHasher {
   const View& view_;
   Pacer& pacer_;
   std::vector<std::unique_ptr<Frame>> frames_;
+  EnteredBuckets entered_;
   Sha256 hash_;
   uint64_t bytes_left_;
 };
@@ -41,6 +43,7 @@ class ContentHasher {
 ContentHasher::ContentHasher(const View& view, Seq seq, Pacer& pacer)
     : view_(view),
       pacer_(pacer),
+      entered_(*view.base),
       bytes_left_(view.base->meta().high_water * view.base->page_size()) {
   for (const auto& memtable : view.layers) bytes_left_ += memtable->bytes();
   frames_.push_back(std::make_unique<Frame>(BucketView::root(view, seq)));
@@ -76,6 +79,7 @@ void ContentHasher::step(Frame& frame) {
 void ContentHasher::enter(const Frame& parent, Bytes name) {
   count(name.size());
   BucketView bucket = parent.bucket.child(name);
+  entered_.enter(bucket);
   add('B');
   add(static_cast<uint32_t>(name.size()));
   add(bucket.sequence());

@@ -10,6 +10,7 @@ void PageCursor::reset() {
   leaf_ = PageView();
   index_ = 0;
   valid_ = false;
+  passed_bytes_ = 0;
 }
 
 // From `page` to a leaf, remembering the branches; `choose` picks the child of each.
@@ -21,7 +22,17 @@ void PageCursor::descend(PageView page, Choose choose) {
     branches_.push_back({page, index});
     page = bucket_.tx()->page(page.child(index));
   }
-  leaf_ = page;
+  arrive(page);
+}
+
+void PageCursor::arrive(PageView leaf) {
+  leaf.require_apart();
+  const Meta& meta = bucket_.tx()->meta();
+  passed_bytes_ += leaf.run_size();
+  if (passed_bytes_ > meta.high_water * meta.page_size) {
+    throw_corrupt(leaf.id(), "the pages of its tree overlap");
+  }
+  leaf_ = leaf;
 }
 
 void PageCursor::enter(PageView page, Side side) {

@@ -3,7 +3,8 @@
 //
 // Whatever the bytes are, a walk in one direction ends: a move that leaves its leaf looks at no
 // more pages than the file has, and arrives at a leaf whose first key lies beyond the old leaf's
-// first key, or throws ERR_CORRUPT.
+// first key, or throws ERR_CORRUPT. And it passes no more bytes than the file has: neither elements
+// of a leaf nor leaves share theirs.
 #pragma once
 
 #include <vector>
@@ -48,6 +49,7 @@ class PageCursor {
   void enter(PageView page, Side side);
   template <typename Choose>
   void descend(PageView page, Choose choose);
+  void arrive(PageView leaf);
   void next_leaf();
   void prev_leaf();
   // To the next leaf that is not empty on that side; false at the end of the tree.
@@ -60,6 +62,7 @@ class PageCursor {
   PageView leaf_;                 // empty without a position
   uint32_t index_ = 0;
   bool valid_ = false;
+  uint64_t passed_bytes_ = 0;  // of the leaves that were met
 };
 
 }  // namespace hotbolt

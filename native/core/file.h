@@ -26,7 +26,8 @@ struct FileStatus {
   uint64_t device = 0;
   uint64_t inode = 0;
   uint64_t size_bytes = 0;
-  uint32_t mode = 0;  // permission bits only
+  uint64_t allocated_bytes = 0;  // on the disk: without holes
+  uint32_t mode = 0;             // permission bits only
   uint32_t user = 0;
   uint32_t group = 0;
   uint64_t link_count = 0;
@@ -128,6 +129,10 @@ void lower_thread_priority() noexcept;
 // Whole pages of memory, zeros. Throws bad_alloc.
 char* map_memory(size_t size);
 void unmap_memory(char* memory, size_t size) noexcept;
+
+// Mappings survive again what Mapping says they survive, where somebody has changed the process's
+// signal handlers since. Making a mapping does it too.
+void guard_mappings();
 
 // The operating system's own, for the life of the process.
 FileSystem& system_files();

@@ -54,8 +54,11 @@ void hash_range(File& file, uint64_t size, const Pacer& pacer, Sha256& hash) {
 
 void shrink_in_steps(FileSystem& files, File& file, std::atomic<uint64_t>& size_bytes,
                      uint64_t kept_bytes, Pacer& pacer) {
+  // A hole costs nothing to give back: as many steps as there is something in the file.
+  const uint64_t steps = file.status().allocated_bytes / kShrinkStepBytes + 1;
+  const uint64_t step_bytes = std::max(kShrinkStepBytes, size_bytes / steps);
   while (size_bytes > kept_bytes) {
-    const uint64_t step = std::min(size_bytes - kept_bytes, kShrinkStepBytes);
+    const uint64_t step = std::min(size_bytes - kept_bytes, step_bytes);
     file.resize(size_bytes - step);
     size_bytes -= step;
     if (size_bytes > kept_bytes) files.sleep_us(kShrinkPauseUs);

@@ -21,11 +21,11 @@ void append_run(std::vector<PageRun>& runs, PageRun run) {
 
 }  // namespace
 
-void Freelist::load(const std::vector<uint64_t>& free_ids, uint64_t high_water) {
+void Freelist::load(PageSet free) {
   *this = Freelist();
-  set_high_water(high_water);
-  for (const uint64_t id : free_ids) free_.add(id);
-  free_count_ = free_ids.size();
+  free_ = std::move(free);
+  free_count_ = free_.count();
+  set_high_water(free_.size());
 }
 
 void Freelist::set_high_water(uint64_t high_water) {
@@ -114,6 +114,8 @@ std::optional<PageId> Freelist::allocate(uint64_t count) {
     no_run_of_ = count;
     return std::nullopt;
   }
+  free_.prepare(*found, count);
+  fresh_.prepare(*found, count);
   append_run(taken_, {PageId{*found}, count});  // first: a rollback gives back what is in it
   for (uint64_t i = 0; i < count; i++) {
     free_.remove(*found + i);
@@ -138,6 +140,7 @@ std::optional<uint64_t> Freelist::find_run(uint64_t from, uint64_t count) const 
 void Freelist::note_allocated(PageRun run) {
   HOTBOLT_ASSERT(in_tx_ && value(run.first) >= high_water_);
   set_high_water(value(run.first) + run.count);
+  fresh_.prepare(value(run.first), run.count);
   append_run(raised_, run);
   for (uint64_t i = 0; i < run.count; i++) fresh_.add(value(run.first) + i);
 }
@@ -157,6 +160,7 @@ void Freelist::free(PageRun run) {
   for (uint64_t id = first; id < first + run.count; id++) {
     if (is_free_or_pending(PageId{id})) throw_corrupt(PageId{id}, "freed twice");
   }
+  for (PageSet* set : {&pending_, &free_}) set->prepare(first, run.count);
   for (uint64_t id = first; id < first + run.count; id++) {
     const TxId allocated = allocated_by(id);
     if (id > first && freed_.back().allocated_by == allocated) {
@@ -218,7 +222,12 @@ void Freelist::hold_back(const std::vector<uint64_t>& ids, TxId freed_by) {
       free_count_--;
     }
     pending_.add(id);
-    young_.push_back({{PageId{id}, 1}, TxId{}, freed_by});
+    if (!young_.empty() && young_.back().freed_by == freed_by &&
+        value(young_.back().run.first) + young_.back().run.count == id) {
+      young_.back().run.count++;
+    } else {
+      young_.push_back({{PageId{id}, 1}, TxId{}, freed_by});
+    }
   }
   pending_count_ += ids.size();
 }
@@ -241,6 +250,12 @@ std::vector<uint64_t> Freelist::all_ids() const {
     }
   }
   return ids;
+}
+
+PageSet Freelist::all() const {
+  PageSet all = free_;
+  all.unite(pending_);
+  return all;
 }
 
 bool Freelist::is_free_or_pending(PageId id) const {
@@ -269,7 +284,7 @@ std::string encode_freelist_page(PageId id, const std::vector<uint64_t>& ids, ui
   return run;
 }
 
-std::vector<uint64_t> decode_freelist_page(PageId id, Bytes run, uint64_t high_water) {
+PageSet decode_freelist_page(PageId id, Bytes run, uint64_t high_water) {
   if (run.size() < kPageHeaderSize) throw_corrupt(id, "it is shorter than a page header");
   const PageHeader header = load_page_header(run.data());
   if (header.flags != kFreelistFlag) throw_corrupt(id, "it is not a freelist page");
@@ -282,13 +297,16 @@ std::vector<uint64_t> decode_freelist_page(PageId id, Bytes run, uint64_t high_w
   }
   if (count > rest.size() / sizeof(uint64_t)) throw_corrupt(id, "the freelist does not fit");
 
-  std::vector<uint64_t> ids(count);
-  if (count > 0) std::memcpy(ids.data(), rest.data(), count * sizeof(uint64_t));
-  for (size_t i = 0; i < ids.size(); i++) {
-    if (ids[i] < 2 || ids[i] >= high_water) throw_corrupt(id, "a free page id is out of range");
-    if (i > 0 && ids[i] <= ids[i - 1]) throw_corrupt(id, "free page ids do not ascend");
+  PageSet free(high_water);
+  uint64_t previous = 0;
+  for (; count > 0; count--, rest.remove_prefix(sizeof(uint64_t))) {
+    const auto free_id = load<uint64_t>(rest.data());
+    if (free_id < 2 || free_id >= high_water) throw_corrupt(id, "a free page id is out of range");
+    if (free_id <= previous) throw_corrupt(id, "free page ids do not ascend");
+    free.add(free_id);
+    previous = free_id;
   }
-  return ids;
+  return free;
 }
 
 }  // namespace hotbolt

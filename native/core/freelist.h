@@ -41,9 +41,9 @@ struct PageRun {
 
 class Freelist {
  public:
-  // Makes everything in `free_ids` reusable at once (ids ascending, unique, in [2, high_water):
-  // proven by the caller).
-  void load(const std::vector<uint64_t>& free_ids, uint64_t high_water);
+  // Makes everything in `free` reusable at once. Its size is the high-water mark, and no meta page
+  // is in it: proven by the caller.
+  void load(PageSet free);
 
   // Begins write transaction `txid`: releases what rules 1 and 2 allow.
   void begin(TxId txid, const Readers& readers);
@@ -66,6 +66,7 @@ class Freelist {
   uint64_t pending_count() const;  // freed, still held
   // free and pending, ascending: what a freelist page stores.
   std::vector<uint64_t> all_ids() const;
+  PageSet all() const;
   bool is_free_or_pending(PageId id) const;
 
  private:
@@ -121,6 +122,6 @@ uint64_t freelist_page_count(uint64_t id_count, uint32_t page_size);
 std::string encode_freelist_page(PageId id, const std::vector<uint64_t>& ids, uint32_t page_size);
 // Throws ERR_CORRUPT: wrong flags, count beyond the run, ids not ascending or outside [2,
 // high_water).
-std::vector<uint64_t> decode_freelist_page(PageId id, Bytes run, uint64_t high_water);
+PageSet decode_freelist_page(PageId id, Bytes run, uint64_t high_water);
 
 }  // namespace hotbolt

@@ -122,6 +122,9 @@ class PageView {
   Bytes value(uint32_t index) const;
   bool is_bucket(uint32_t index) const;
   uint32_t element_flags(uint32_t index) const;
+  // Leaf only. Throws where the bytes of two elements overlap: then a small page could claim more
+  // bytes than there are.
+  void require_apart() const;
   // Branch only.
   PageId child(uint32_t index) const;
 
@@ -189,6 +192,20 @@ inline Bytes PageView::value(uint32_t index) const {
   const uint64_t begin = static_cast<uint64_t>(at - run_.data()) + element.pos + element.ksize;
   if (begin + element.vsize > run_.size()) corrupt("a value reaches beyond the page");
   return Bytes(run_.data() + begin, element.vsize);
+}
+
+inline void PageView::require_apart() const {
+  HOTBOLT_ASSERT(is_leaf_);
+  uint64_t end = kPageHeaderSize + uint64_t{count_} * kElementSize;
+  bool is_apart = true;
+  for (uint32_t index = 0; index < count_; index++) {
+    const char* const at = element(index);
+    const LeafElement element = load<LeafElement>(at);
+    const uint64_t begin = static_cast<uint64_t>(at - run_.data()) + element.pos;
+    is_apart = is_apart && begin >= end;
+    end = begin + element.ksize + element.vsize;
+  }
+  if (!is_apart) corrupt("its elements overlap");
 }
 
 inline uint32_t PageView::element_flags(uint32_t index) const {

@@ -91,45 +91,40 @@ void PageFile::load_freelist() {
   HOTBOLT_ASSERT(!freelist_loaded_);
   const auto tx = begin_read();
   const bool stored = tx->meta().freelist_stored();
-  const std::vector<uint64_t> free_ids = stored ? stored_free_ids(*tx) : scan_free_ids(*tx);
+  PageSet free = stored ? stored_free(*tx) : find_free(*tx);
   tx->require_intact();
   if (stored && tx->meta().mark) is_flat_ = tx->meta().mark->is_flat;
-  freelist_.load(free_ids, tx->meta().high_water);
-  hold_back_fallback(free_ids);
+  freelist_.load(std::move(free));
+  hold_back_fallback(freelist_.all());
   count_pages();
   freelist_loaded_ = true;
 }
 
-std::vector<uint64_t> PageFile::stored_free_ids(const ReadTx& tx) const {
+PageSet PageFile::stored_free(const ReadTx& tx) const {
   const PageId id{tx.meta().freelist};
-  std::vector<uint64_t> ids = decode_freelist_page(id, tx.run(id), tx.meta().high_water);
+  PageSet free = decode_freelist_page(id, tx.run(id), tx.meta().high_water);
   const auto lists = [&](PageId run) {
-    const auto first = std::lower_bound(ids.begin(), ids.end(), value(run));
-    return first != ids.end() && *first < value(run) + tx.run_length(run);
+    return free.next(value(run)) < value(run) + tx.run_length(run);
   };
   if (lists(id)) throw_corrupt(id, "the freelist lists its own pages");
   if (lists(tx.meta().root)) throw_corrupt(id, "the freelist lists the root's pages");
-  return ids;
+  return free;
 }
 
-std::vector<uint64_t> PageFile::scan_free_ids(const ReadTx& tx) {
-  const Reachable reachable = find_reachable(tx);
+PageSet PageFile::find_free(const ReadTx& tx) {
+  Reachable reachable = find_reachable(tx);
   is_flat_ = reachable.is_flat;
-  std::vector<uint64_t> ids;
-  const PageSet& pages = reachable.pages;
-  for (uint64_t id = pages.next_missing(2); id < pages.size(); id = pages.next_missing(id + 1)) {
-    ids.push_back(id);
-  }
-  return ids;
+  PageSet& pages = reachable.pages;
+  pages.add_run(0, 2);
+  pages.invert();
+  return std::move(pages);
 }
 
 // What the newest transaction freed is all that separates the previous state from it: kept for one
 // more transaction, the previous meta stays a state that can be fallen back on.
-void PageFile::hold_back_fallback(const std::vector<uint64_t>& free_ids) {
+void PageFile::hold_back_fallback(const PageSet& free) {
   const std::optional<ReadTx> older = read_previous();
   if (!older) return;
-  PageSet free(meta().high_water);
-  for (const uint64_t id : free_ids) free.add(id);
   freelist_.hold_back(find_freed_since(*older, free), meta().txid);
 }
 

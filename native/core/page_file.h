@@ -191,9 +191,9 @@ class PageFile : public std::enable_shared_from_this<PageFile> {
   void map(uint64_t size_bytes);
   void grow(uint64_t size_bytes);
   std::optional<ReadTx> read_previous();
-  std::vector<uint64_t> stored_free_ids(const ReadTx& tx) const;
-  std::vector<uint64_t> scan_free_ids(const ReadTx& tx);
-  void hold_back_fallback(const std::vector<uint64_t>& free_ids);
+  PageSet stored_free(const ReadTx& tx) const;
+  PageSet find_free(const ReadTx& tx);
+  void hold_back_fallback(const PageSet& free);
   void count_pages();
   bool has_name() const { return file_->status().link_count > 0; }
   void zero_metas();

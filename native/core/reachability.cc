@@ -76,10 +76,11 @@ Reachable find_reachable(const ReadTx& tx) {
   Reachable result;
   result.pages.resize(tx.meta().high_water);
   PageWalk walk(tx, [&](PageId first, uint64_t page_count) {
-    for (uint64_t id = value(first); id < value(first) + page_count; id++) {
-      if (result.pages.contains(id)) throw_corrupt(PageId{id}, "it is referenced twice");
-      result.pages.add(id);
+    const uint64_t reached = result.pages.next(value(first));
+    if (reached < value(first) + page_count) {
+      throw_corrupt(PageId{reached}, "it is referenced twice");
     }
+    result.pages.add_run(value(first), page_count);
     return true;
   });
   walk.begin(tx.meta().root);

@@ -422,13 +422,13 @@ Seq Store::force_sync() {
 
 CheckReport Store::run_check(PageFile& file) {
   std::shared_ptr<const ReadTx> base;
-  std::optional<std::vector<uint64_t>> free_ids;
+  std::optional<PageSet> free;
   {
     std::lock_guard lock(merge_mutex_);
     base = file.begin_read();
-    if (file.freelist_loaded()) free_ids = file.freelist().all_ids();
+    if (file.freelist_loaded()) free = file.freelist().all();
   }
-  CheckReport report = check(*base, free_ids ? &*free_ids : nullptr);
+  CheckReport report = check(*base, free ? &*free : nullptr);
   base->require_intact();
   return report;
 }

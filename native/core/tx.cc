@@ -11,6 +11,9 @@ namespace hotbolt {
 
 namespace {
 
+// A freelist of this size is stored whatever is in use.
+constexpr uint64_t kFreelistPagesAlways = 64;
+
 WriteTxOptions clamped(WriteTxOptions options) {
   options.fill = std::clamp(options.fill, 0.1, 1.0);
   return options;
@@ -139,11 +142,13 @@ void WriteTx::free_old_freelist() {
   meta_.freelist = kFreelistNotStored;
 }
 
-// The size is taken before the freelist's own pages leave it: it can only get smaller by that.
+// The size is taken before the freelist's own pages leave it: it can only get smaller by that. One
+// that is larger than all that is in use is left out: a walk over that finds it sooner.
 void WriteTx::store_freelist() {
   const Freelist& freelist = file_->freelist();
   const uint64_t id_count = freelist.free_count() + freelist.pending_count();
   const uint64_t pages = freelist_page_count(id_count, page_size());
+  if (pages > std::max(kFreelistPagesAlways, meta_.high_water - id_count)) return;
   const PageId id = allocate(pages);
   std::string run = encode_freelist_page(id, freelist.all_ids(), page_size());
   HOTBOLT_ASSERT(run.size() <= pages * page_size());

@@ -1,7 +1,7 @@
 // See view_copier.h.
 #include "core/view_copier.h"
 
-#include "core/page_set.h"
+#include "core/entered_buckets.h"
 #include "core/tree_builder.h"
 
 namespace hotbolt {
@@ -36,7 +36,7 @@ class ViewCopier {
   Pacer& pacer_;
   CopyProgress& progress_;
   std::vector<std::unique_ptr<Frame>> frames_;
-  PageSet buckets_;  // root pages of the buckets of the page file that were entered
+  EnteredBuckets entered_;
   uint64_t bytes_left_;
   uint64_t entries_ = 0;
 };
@@ -46,8 +46,8 @@ ViewCopier::ViewCopier(const View& view, Seq seq, WriteTx& tx, Pacer& pacer, Cop
       tx_(tx),
       pacer_(pacer),
       progress_(progress),
+      entered_(*view.base),
       bytes_left_(view.base->meta().high_water * view.base->page_size()) {
-  buckets_.resize(view.base->meta().high_water);
   for (const auto& memtable : view.layers) bytes_left_ += memtable->bytes();
   frames_.push_back(std::make_unique<Frame>(BucketView::root(view, seq), Bytes(), tx));
 }
@@ -79,11 +79,7 @@ void ViewCopier::enter(const Frame& parent, Bytes name) {
   count(name.size());
   if (frames_.size() > 1) tx_.saw_nested_bucket();
   BucketView bucket = parent.bucket.child(name);
-  if (const auto& page = bucket.page(); page && !page->is_inline()) {
-    const PageId root = page->top().id();
-    if (buckets_.contains(value(root))) throw_corrupt(root, "it is reached twice");
-    buckets_.add(value(root));
-  }
+  entered_.enter(bucket);
   frames_.push_back(std::make_unique<Frame>(std::move(bucket), name, tx_));
 }
 

@@ -90,6 +90,7 @@ FileStatus status_of(const struct stat& from) {
   status.mode = from.st_mode & 0777;
   status.user = from.st_uid;
   status.group = from.st_gid;
+  status.allocated_bytes = static_cast<uint64_t>(from.st_blocks) * 512;
   status.link_count = from.st_nlink;
   status.is_regular = S_ISREG(from.st_mode);
   return status;

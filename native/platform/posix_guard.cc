@@ -6,11 +6,15 @@
 // first.
 #include "platform/posix_guard.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <map>
 #include <mutex>
 
@@ -22,7 +26,9 @@ const auto kSystemPageSize = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
 struct Registry {
   std::mutex mutex;
   std::map<const char*, GuardedMapping*> mappings;  // by the address behind their last byte
-  struct sigaction previous{};
+  // Never freed, as a handler may read it at any moment; there are as many as changes.
+  std::atomic<const struct sigaction*> previous{nullptr};
+  std::atomic<pthread_t> passing_on{};
 };
 
 // Never destroyed: threads may read until the process has ended.
@@ -48,17 +54,28 @@ bool is_read(const siginfo_t& info) noexcept {
   return info.si_code > 0;
 }
 
-void pass_on(int signal, siginfo_t* info, void* context) {
-  const struct sigaction& previous = registry().previous;
-  if ((previous.sa_flags & SA_SIGINFO) != 0) return previous.sa_sigaction(signal, info, context);
-  const auto handler = previous.sa_handler;
-  if (handler != SIG_DFL && handler != SIG_IGN) return handler(signal);
-  if (handler == SIG_IGN && !is_read(*info)) return;
-  // As if nobody had handled it: the read happens again, or the signal is raised again.
+// As if nobody had handled it: the read happens again, or the signal is raised again.
+void act_as_standard(int signal, const siginfo_t& info) {
   struct sigaction standard{};
   standard.sa_handler = SIG_DFL;
   ::sigaction(signal, &standard, nullptr);
-  if (!is_read(*info)) ::raise(signal);
+  if (!is_read(info)) ::raise(signal);
+}
+
+void call(const struct sigaction& action, int signal, siginfo_t* info, void* context) {
+  if ((action.sa_flags & SA_SIGINFO) != 0) return action.sa_sigaction(signal, info, context);
+  const auto handler = action.sa_handler;
+  if (handler != SIG_DFL && handler != SIG_IGN) return handler(signal);
+  if (handler == SIG_DFL || is_read(*info)) act_as_standard(signal, *info);
+}
+
+// Who came after us may pass on to us what we pass on to it: then there is nobody else.
+void pass_on(int signal, siginfo_t* info, void* context) {
+  Registry& all = registry();
+  if (all.passing_on == ::pthread_self()) return act_as_standard(signal, *info);
+  const pthread_t other = all.passing_on.exchange(::pthread_self());
+  call(*all.previous.load(), signal, info, context);
+  all.passing_on = other;
 }
 
 void on_bus_error(int signal, siginfo_t* info, void* context) {
@@ -68,39 +85,52 @@ void on_bus_error(int signal, siginfo_t* info, void* context) {
   errno = saved_errno;
 }
 
-void install_handler() {
-  static std::once_flag installed;
-  std::call_once(installed, [] {
-    struct sigaction action{};
-    action.sa_sigaction = on_bus_error;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-    ::sigemptyset(&action.sa_mask);
-    ::sigaction(SIGBUS, &action, &registry().previous);
-  });
+bool is_ours(const struct sigaction& action) {
+  return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == on_bus_error;
 }
 
 }  // namespace
 
+void guard_mappings() {
+  Registry& all = registry();
+  std::lock_guard lock(all.mutex);
+  struct sigaction current{};
+  ::sigaction(SIGBUS, nullptr, &current);
+  if (is_ours(current)) return;
+  all.previous = new struct sigaction(current);
+  struct sigaction action{};
+  action.sa_sigaction = on_bus_error;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  ::sigemptyset(&action.sa_mask);
+  ::sigaction(SIGBUS, &action, nullptr);
+}
+
 GuardedMapping::GuardedMapping(char* data, uint64_t size) : begin_(data) {
   data_ = data;
   size_ = size;
-  install_handler();
+  guard_mappings();
   std::lock_guard lock(registry().mutex);
   registry().mappings.emplace(data + size, this);
 }
 
-// In steps, from the end: a munmap of gigabytes holds the process's address space for tens of
-// milliseconds, in which no other thread can allocate.
+// In steps: a munmap of gigabytes that were read holds the process's address space for tens of
+// milliseconds, in which no other thread can allocate. What nobody has read costs nothing, and may
+// be terabytes (a sparse file, and the range that is reserved behind each): while a step takes no
+// time, the next one is larger.
 GuardedMapping::~GuardedMapping() {
   {
     std::lock_guard lock(registry().mutex);
     registry().mappings.erase(begin_ + size_);
   }
   constexpr uint64_t kStepBytes = 8 << 20;
-  for (uint64_t left = size_; left > 0;) {
-    const uint64_t step = (left - 1) % kStepBytes + 1;
-    left -= step;
-    ::munmap(begin_ + left, step);
+  constexpr auto kQuick = std::chrono::microseconds(50);
+  uint64_t step = kStepBytes;
+  for (uint64_t done = 0; done < size_;) {
+    const uint64_t bytes = std::min(step, size_ - done);
+    const auto begin = std::chrono::steady_clock::now();
+    ::munmap(begin_ + done, bytes);
+    step = std::chrono::steady_clock::now() - begin < kQuick ? 2 * step : kStepBytes;
+    done += bytes;
   }
 }
 

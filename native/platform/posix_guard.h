@@ -7,7 +7,10 @@
 // the question afterwards (Mapping::damaged). Wayland's servers guard the memory that their clients
 // share with them in the same way (wl_shm_buffer_begin_access).
 //
-// A SIGBUS that is about something else goes to whatever handled it before.
+// A SIGBUS that is about something else goes to whatever handled it before. Somebody may put
+// another handler in the place of ours (libuv does for `process.on('SIGBUS')`), which returns, so
+// that the read would fail again for ever. So ours is put on top again with each mapping, and by
+// guard_mappings(): what comes in between and is not followed by either is not ours to survive.
 #pragma once
 
 #include "core/file.h"

@@ -108,6 +108,19 @@ describe('a file that is cut short while it is open', () => {
     }))
 })
 
+test('a program that listens to SIGBUS, or does no more, still gets an error', () =>
+  inDirectory(async (directory) => {
+    const path = join(directory, 'data.db')
+    await makeDatabase(path)
+    for (const number of [1, 2, 3]) damagedOnPurpose(`${path}.${number}`)
+    const { codes, signals } = JSON.parse((await runChild('bus-error', [path])).join('')) as {
+      codes: string[]
+      signals: number
+    }
+    expect(codes).toEqual(['ERR_TRUNCATED', 'ERR_TRUNCATED', 'ERR_TRUNCATED'])
+    expect(signals).toBe(1)
+  }))
+
 test('a file that is written over while it is open gives errors or answers', () =>
   inDirectory(async (directory) => {
     const path = join(directory, 'data.db')

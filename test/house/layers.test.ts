@@ -95,6 +95,14 @@ test('relative imports name a file that exists, with its .ts extension', () => {
   expect(wrong).toEqual([])
 })
 
+test('the command line prints in one place, which lets nothing steer the terminal', () => {
+  const printing = libFiles.filter((file) =>
+    /\bconsole\b|\bprocess\.(stdout|stderr)\b/.test(withoutComments(read(file))),
+  )
+  // The bar draws on its own line, which it erases.
+  expect(printing).toEqual(['lib/cli/output.ts', 'lib/cli/progress.ts'])
+})
+
 test('lib/native.ts alone loads the binary', () => {
   const loaders = libFiles.filter((file) =>
     /\bdlopen\b|\.node['"`]/.test(withoutComments(read(file))),

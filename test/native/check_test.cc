@@ -21,9 +21,9 @@ Image sound() {
   return image;
 }
 
-CheckReport check_image(Image& image, const std::vector<uint64_t>* free_ids = nullptr) {
+CheckReport check_image(Image& image, const PageSet* free = nullptr) {
   TestFolder folder;
-  return check(*folder.open(image)->begin_read(), free_ids);
+  return check(*folder.open(image)->begin_read(), free);
 }
 
 void expect_issue(Image image, uint64_t page, const std::string& words) {
@@ -59,9 +59,9 @@ TEST("pages that nobody references are free, or issues when the free pages are k
   CheckReport report = check_image(image);
   EXPECT_TRUE(report.ok());
   EXPECT_EQ(report.free_pages, 2);
-  const std::vector<uint64_t> known = {2, 7};
+  const PageSet known = page_set({2, 7}, 8);
   EXPECT_TRUE(check_image(image, &known).ok());
-  const std::vector<uint64_t> some = {7};
+  const PageSet some = page_set({7}, 8);
   EXPECT_EQ(check_image(image, &some).issue_count, 1);
 }
 

@@ -4,13 +4,14 @@
 #include <numeric>
 
 #include "harness.h"
+#include "image.h"
 
 namespace hotbolt::testing {
 namespace {
 
 Freelist with_free(std::vector<uint64_t> ids, uint64_t high_water) {
   Freelist list;
-  list.load(ids, high_water);
+  list.load(page_set(ids, high_water));
   return list;
 }
 
@@ -185,7 +186,7 @@ TEST("a freelist page gives back its ids, also where the count does not fit its 
     const std::string run = encode_freelist_page(PageId{2}, ids, 1024);
     EXPECT_EQ(run.size(), freelist_page_count(count, 1024) * 1024);
     EXPECT_EQ((load_page_header(run.data()).overflow + 1) * 1024, run.size());
-    EXPECT_TRUE(decode_freelist_page(PageId{2}, run, 5 + count) == ids);
+    EXPECT_TRUE(ids_of(decode_freelist_page(PageId{2}, run, 5 + count)) == ids);
   }
 }
 

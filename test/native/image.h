@@ -15,6 +15,18 @@
 
 namespace hotbolt::testing {
 
+inline PageSet page_set(const std::vector<uint64_t>& ids, uint64_t size) {
+  PageSet set(size);
+  for (const uint64_t id : ids) set.add(id);
+  return set;
+}
+
+inline std::vector<uint64_t> ids_of(const PageSet& set) {
+  std::vector<uint64_t> ids;
+  for (uint64_t id = set.next(0); id < set.size(); id = set.next(id + 1)) ids.push_back(id);
+  return ids;
+}
+
 struct ImageItem {
   std::string key;
   std::string value;

@@ -344,6 +344,7 @@ class SimFileSystem : public FileSystem {
     status.inode = inode.number();
     status.size_bytes = inode.bytes().size();
     status.mode = inode.mode;
+    status.allocated_bytes = status.size_bytes;
     status.link_count = inode.links;
     status.is_regular = true;
     return status;

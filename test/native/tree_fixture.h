@@ -86,10 +86,10 @@ inline void expect_same(PageFile& file, const Model& expected) {
 // proves.
 inline CheckReport expect_sound(PageFile& file) {
   const auto tx = file.begin_read();
-  std::vector<uint64_t> free_ids;
+  PageSet free;
   const bool known = !tx->meta().freelist_stored() && file.freelist_loaded();
-  if (known) free_ids = file.freelist().all_ids();
-  CheckReport report = check(*tx, known ? &free_ids : nullptr);
+  if (known) free = file.freelist().all();
+  CheckReport report = check(*tx, known ? &free : nullptr);
   if (!report.ok()) {
     const CheckIssue& issue = report.issues.front();
     throw Failure(__FILE__, __LINE__, "page " + std::to_string(issue.page) + ": " + issue.message);

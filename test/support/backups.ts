@@ -77,7 +77,7 @@ export async function putBackup(
   const owners = new Set(tables.map(({ owner }) => owner))
   owners.delete(name)
   const manifest = manifestOf(name, { tables, requires: [...owners], ...changes })
-  await target.put(manifestKey(name), encodeManifest(manifest))
+  await target.put(manifestKey(name), await encodeManifest(manifest))
   return manifest
 }
 

@@ -85,7 +85,7 @@ describe.each(['directory', 'memory'])('in a target of kind %s', (kind) => {
       expect(told.at(-1)).toMatchObject({ tablesDone: 3, bytesDone: report.sizeBytes })
       await expectRestored(path, mixedTables)
       const beside = await readFile(join(path, '.hotbolt-manifest.json'))
-      expect(decodeManifest(beside, 'one')).toEqual(manifest)
+      expect(await decodeManifest(beside, 'one')).toEqual(manifest)
       expect(await readdir(join(directory, 'deep'))).toEqual(['restored'])
     }),
   )
@@ -104,7 +104,7 @@ describe.each(['directory', 'memory'])('in a target of kind %s', (kind) => {
       await restoreBackup(filesDestination(join(directory, 'one')), { ...options, include })
       await expectRestored(join(directory, 'one'), [mine])
       const beside = await readFile(join(directory, 'one/.hotbolt-manifest.json'))
-      expect(decodeManifest(beside, 'one').requires).toEqual([])
+      expect((await decodeManifest(beside, 'one')).requires).toEqual([])
       const none = filesDestination(join(directory, 'none'))
       const refused = { ...options, include: ['miin?'] }
       await expectRefusal('ERR_NOT_FOUND', () => restoreBackup(none, refused))

@@ -462,3 +462,28 @@ test.each(notBytes)('%s is no bound of a range', (_, value) =>
     return Promise.resolve()
   })(),
 )
+
+test(
+  'paths of buckets come in order, each before those inside it',
+  withDatabase(async ({ db }) => {
+    const paths = ['a', 'a/x', 'a/x/1', 'a/y', 'b', 'b/z']
+    for (const path of paths) {
+      const [top = '', ...nested] = path.split('/')
+      const bucket = nested.reduce((outer, name) => outer.bucket(name), db.bucket(top))
+      await bucket.put('key', 'value')
+    }
+    const found = (given: Iterable<Buffer[]>): string[] =>
+      [...given].map((path) => path.map(String).join('/'))
+    for (const isInFile of [false, true]) {
+      if (isInFile) await db.checkpoint()
+      using snapshot = db.snapshot()
+      expect(found(snapshot.bucketPaths())).toEqual(paths)
+      expect(found(snapshot.bucket('a').bucketPaths())).toEqual(['x', 'x/1', 'y'])
+      expect(found(db.bucket('none').bucketPaths())).toEqual([])
+    }
+    for (const path of db.bucket('a').bucketPaths()) {
+      expect(path.map(String)).toEqual(['x'])
+      break
+    }
+  }),
+)

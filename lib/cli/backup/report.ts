@@ -3,7 +3,7 @@
 import type { BackupReport, Freeze, TableReport } from '../../index.ts'
 import { exitCodes } from '../command.ts'
 import { formatBytes, formatDuration } from '../format.ts'
-import { counted, plain, toColumns, toTable } from '../output.ts'
+import { counted, toColumns, toTable } from '../output.ts'
 
 /** What did not go well, and still did not make it fail. */
 export interface Aftermath {
@@ -16,17 +16,17 @@ export function aftermathCode({ warnings, leftover }: Aftermath): number {
   return warnings.length + leftover.length > 0 ? exitCodes.warnings : exitCodes.ok
 }
 
-/** A line for each; '' when all went well. */
-export function describeAftermath({ warnings, leftover }: Aftermath): string {
+/** A line for each; nothing when all went well. */
+export function describeAftermath({ warnings, leftover }: Aftermath): string[] {
   const lines = [
-    ...warnings.map((warning) => `warning: ${plain(warning)}\n`),
-    ...leftover.map(({ table, id }) => `still frozen: ${plain(table)} (${id})\n`),
+    ...warnings.map((warning) => `warning: ${warning}`),
+    ...leftover.map(({ table, id }) => `still frozen: ${table} (${id})`),
   ]
-  const remedy = leftover.length > 0 ? 'hotbolt backup clean tries again to release them.\n' : ''
-  return lines.length === 0 ? '' : `\n${lines.join('')}${remedy}`
+  if (leftover.length > 0) lines.push('hotbolt backup clean tries again to release them.')
+  return lines.length === 0 ? [] : ['', ...lines]
 }
 
-export function describeBackup(report: BackupReport, place: string, verbose: boolean): string {
+export function describeBackup(report: BackupReport, place: string, verbose: boolean): string[] {
   const { name, tables, bytesCopied, bytesReused, durationMs, completeMs, maxFrozen } = report
   const count = (outcome: TableReport['outcome']): number =>
     tables.filter((table) => table.outcome === outcome).length
@@ -43,7 +43,7 @@ export function describeBackup(report: BackupReport, place: string, verbose: boo
     ['frozen', `at most ${maxFrozen} at a time`],
     ...describeReleases(tables),
   ] as const
-  return toTable(rows) + (verbose ? `\n${describeTables(tables)}` : '')
+  return [...toTable(rows), ...(verbose ? ['', ...describeTables(tables)] : [])]
 }
 
 /** How many releases the source answered with which error; nothing when all went well. */
@@ -63,7 +63,7 @@ function releaseOf({ unfreeze, unfreezeError }: TableReport): string {
   return unfreezeError === undefined ? outcome : `${unfreeze} (error ${unfreezeError})`
 }
 
-function describeTables(tables: readonly TableReport[]): string {
+function describeTables(tables: readonly TableReport[]): string[] {
   const columns = [
     { title: 'TABLE' },
     { title: 'OUTCOME' },
@@ -84,7 +84,7 @@ function describeTables(tables: readonly TableReport[]): string {
     formatDuration(table.unfreezeMs),
     releaseOf(table),
   ])
-  return rows.length === 0 ? 'There are no tables.\n' : toColumns(columns, rows)
+  return rows.length === 0 ? ['There are no tables.'] : toColumns(columns, rows)
 }
 
 /** '20261120T153000Z' is hard to read: `2026-11-20 15:30:00`, in UTC. */

@@ -1,11 +1,10 @@
 // hotbolt buckets: the names of the buckets, at the top or inside one.
 
-import { open, type BucketView } from '../../index.ts'
+import { open } from '../../index.ts'
 import { bucketArguments, bucketOptionHelp, bucketOptions, existingBucket } from '../bucket-path.ts'
 import { requireRest } from '../bucket-path.ts'
 import { exitCodes, type Command } from '../command.ts'
 import { formatKey } from '../format.ts'
-import { toJson } from '../output.ts'
 
 export const buckets: Command = {
   name: 'buckets',
@@ -20,27 +19,11 @@ export const buckets: Command = {
     await using database = await open(file, { readOnly: true })
     using snapshot = database.snapshot()
     const parent = path.length === 0 ? snapshot : existingBucket(snapshot, path, hex)
-    const format = (name: Buffer): string => formatKey(name, hex)
-    const names = listBuckets(parent, values['recursive'] === true, format)
-    await output.write(output.json ? toJson(names) : names.map((name) => `${name}\n`).join(''))
+    const paths = values['recursive'] === true ? parent.bucketPaths() : topOf(parent.buckets())
+    const names = [...paths].map((each) => each.map((name) => formatKey(name, hex)).join('/'))
+    await output.result(names, () => names)
     return exitCodes.ok
   },
 }
 
-/** What has buckets inside: the database, a snapshot, a bucket. */
-interface Parent {
-  buckets(): Buffer[]
-  bucket(name: Buffer): BucketView
-}
-
-function listBuckets(
-  parent: Parent,
-  recursive: boolean,
-  format: (name: Buffer) => string,
-): string[] {
-  return parent.buckets().flatMap((name) => {
-    if (!recursive) return [format(name)]
-    const nested = listBuckets(parent.bucket(name), true, format)
-    return [format(name), ...nested.map((each) => `${format(name)}/${each}`)]
-  })
-}
+const topOf = (names: readonly Buffer[]): Buffer[][] => names.map((name) => [name])

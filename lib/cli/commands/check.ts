@@ -2,7 +2,6 @@
 
 import { checkFile, describeFindings } from '../check-file.ts'
 import { exitCodes, type Command } from '../command.ts'
-import { toJson } from '../output.ts'
 
 export const check: Command = {
   name: 'check',
@@ -13,7 +12,7 @@ export const check: Command = {
   positionals: [1, 1],
   run: async ({ positionals: [file = ''], output }) => {
     const findings = await checkFile(file)
-    await output.write(output.json ? toJson(findings) : describeFindings(findings))
+    await output.result(findings, () => describeFindings(findings))
     return findings.ok ? exitCodes.ok : exitCodes.damaged
   },
 }

@@ -4,7 +4,7 @@ import { open, type DefragReport } from '../../index.ts'
 import { exitCodes, numberOption, type Command } from '../command.ts'
 import { describeFailure, failuresOf, wasAborted } from '../failure.ts'
 import { formatBytes, formatDuration } from '../format.ts'
-import { toJson, toTable } from '../output.ts'
+import { complain, toTable } from '../output.ts'
 import { createProgressBar, defragLine } from '../progress.ts'
 
 export const defrag: Command = {
@@ -31,13 +31,13 @@ export const defrag: Command = {
       const { signal } = interruption
       const report = await database.defrag({ ...options, signal, onProgress: bar.show })
       bar.end()
-      await output.write(output.json ? toJson(report) : describe(report))
+      await output.result(report, () => describe(report))
       return exitCodes.ok
     } catch (error) {
       bar.end()
       if (!wasAborted(error)) throw error
-      process.stderr.write('Interrupted: the file is as it was.\n')
-      if (failuresOf(error).length > 1) process.stderr.write(describeFailure(error))
+      complain('Interrupted: the file is as it was.')
+      if (failuresOf(error).length > 1) complain(...describeFailure(error))
       return exitCodes.interrupted
     } finally {
       process.off('SIGINT', interrupt)
@@ -45,12 +45,12 @@ export const defrag: Command = {
   },
 }
 
-function describe(report: DefragReport): string {
+function describe(report: DefragReport): string[] {
   const table = toTable([
     ['before', formatBytes(report.sizeBeforeBytes)],
     ['after', formatBytes(report.sizeAfterBytes)],
     ['copied', `${formatBytes(report.bytesCopied)}, ${report.entriesCopied} entries`],
     ['took', formatDuration(report.durationMs)],
   ])
-  return table + report.warnings.map((warning) => `warning: ${warning}\n`).join('')
+  return [...table, ...report.warnings.map((warning) => `warning: ${warning}`)]
 }

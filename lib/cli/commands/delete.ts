@@ -5,7 +5,6 @@ import { bucketArguments, bucketOptionHelp, bucketOptions, findBucket } from '..
 import { requireRest } from '../bucket-path.ts'
 import { exitCodes, type Command } from '../command.ts'
 import { parseKey } from '../format.ts'
-import { toJson } from '../output.ts'
 
 export const remove: Command = {
   name: 'delete',
@@ -22,7 +21,7 @@ export const remove: Command = {
     const bucket = findBucket(database, path)
     const deleted = bucket.has(key)
     await bucket.delete(key)
-    if (output.json) await output.write(toJson({ deleted }))
+    await output.result({ deleted }, () => [])
     return exitCodes.ok
   },
 }

@@ -5,7 +5,7 @@ import { bucketArguments, bucketOptionHelp, bucketOptions, existingBucket } from
 import { requireRest } from '../bucket-path.ts'
 import { exitCodes, type Command } from '../command.ts'
 import { formatKey, parseKey } from '../format.ts'
-import { toJson } from '../output.ts'
+import { isOnTerminal } from '../output.ts'
 
 export const get: Command = {
   name: 'get',
@@ -21,9 +21,10 @@ export const get: Command = {
     await using database = await open(file, { readOnly: true })
     const value = existingBucket(database, path, hex).get(key)
     if (value === undefined) throw new Error(`The key ${formatKey(key, hex)} does not exist`)
-    if (output.json) await output.write(toJson({ value: formatKey(value, hex) }))
-    else if (hex || process.stdout.isTTY) await output.write(`${formatKey(value, hex)}\n`)
-    else await output.write(value)
+    if (output.json || hex || isOnTerminal()) {
+      const shown = formatKey(value, hex)
+      await output.result({ value: shown }, () => [shown])
+    } else await output.bytes(value)
     return exitCodes.ok
   },
 }

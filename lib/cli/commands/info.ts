@@ -3,7 +3,7 @@
 import { open } from '../../index.ts'
 import { exitCodes, type Command } from '../command.ts'
 import { formatBytes, formatPercent } from '../format.ts'
-import { toJson, toTable } from '../output.ts'
+import { toTable } from '../output.ts'
 
 export const info: Command = {
   name: 'info',
@@ -15,10 +15,6 @@ export const info: Command = {
   run: async ({ positionals: [file = ''], output }) => {
     await using database = await open(file, { readOnly: true })
     const stats = database.stats()
-    if (output.json) {
-      await output.write(toJson(stats))
-      return exitCodes.ok
-    }
     const used = formatPercent(stats.sizeInUseBytes, stats.sizeBytes)
     const free = String(stats.freePages + stats.pendingPages)
     const rows = [
@@ -33,7 +29,7 @@ export const info: Command = {
       ['free pages', stats.freelistLoaded ? free : 'not counted: see hotbolt stats'],
       ['in the journal', formatBytes(stats.memtableBytes + stats.sealedBytes)],
     ] as const
-    await output.write(toTable(rows))
+    await output.result(stats, () => toTable(rows))
     return exitCodes.ok
   },
 }

@@ -5,7 +5,6 @@ import { bucketArguments, bucketOptionHelp, bucketOptions, existingBucket } from
 import { requireRest } from '../bucket-path.ts'
 import { exitCodes, numberOption, type Command } from '../command.ts'
 import { formatKey, parseKey } from '../format.ts'
-import { toJson } from '../output.ts'
 
 export const keys: Command = {
   name: 'keys',
@@ -40,10 +39,8 @@ export const keys: Command = {
     const withValues = values['values'] === true
     for await (const [key, value] of bucket.range(options)) {
       const shown = [key, ...(withValues ? [value] : [])].map((bytes) => formatKey(bytes, hex))
-      await output.write(output.json ? toJson(withValues ? shown : shown[0]) : toLine(shown))
+      await output.result(withValues ? shown : shown[0], () => [shown.join('\t')])
     }
     return exitCodes.ok
   },
 }
-
-const toLine = (columns: readonly string[]): string => `${columns.join('\t')}\n`

@@ -7,7 +7,6 @@ import { bucketArguments, bucketOptionHelp, bucketOptions, findBucket } from '..
 import { requireRest } from '../bucket-path.ts'
 import { exitCodes, type Command } from '../command.ts'
 import { parseKey, parseValue } from '../format.ts'
-import { toJson } from '../output.ts'
 
 export const put: Command = {
   name: 'put',
@@ -23,7 +22,7 @@ export const put: Command = {
     const value = rest[1] === '-' ? await readInput() : parseValue(rest[1] ?? '', hex)
     await using database = await open(file, { create: values['create'] === true })
     await findBucket(database, path).put(key, value)
-    if (output.json) await output.write(toJson({ bytes: value.length }))
+    await output.result({ bytes: value.length }, () => [])
     return exitCodes.ok
   },
 }

@@ -5,7 +5,7 @@ import type { Journal, JournalOperation, RecoverReport } from '../../index.ts'
 import { exitCodes, numberOption, UsageError } from '../command.ts'
 import type { Command, Invocation } from '../command.ts'
 import { formatKey } from '../format.ts'
-import { counted, plain, toColumns, toJson, toTable } from '../output.ts'
+import { counted, toColumns, toTable } from '../output.ts'
 
 export const recover: Command = {
   name: 'recover',
@@ -56,20 +56,19 @@ async function merge({ positionals: [file = ''], values, output }: Invocation): 
   const skipped = report.skipped.map(({ operation, error }) => {
     return { ...printable(operation), code: error.code }
   })
-  await output.write(output.json ? toJson({ ...report, skipped }) : describe(report))
+  await output.result({ ...report, skipped }, () => describe(report))
   return skipped.length === 0 ? exitCodes.ok : exitCodes.warnings
 }
 
-function describe({ outcome, transactions, operations, skipped, kept }: RecoverReport): string {
-  if (outcome === 'nothing') return 'There is no journal: the file alone is the database.\n'
+function describe({ outcome, transactions, operations, skipped, kept }: RecoverReport): string[] {
+  if (outcome === 'nothing') return ['There is no journal: the file alone is the database.']
   const done = outcome === 'merged' ? 'merged into the file' : 'done on top of what the file held'
   const what = `${counted(transactions, 'transaction')}, ${counted(operations, 'operation')}`
-  const lines = [
-    `${what}: ${done}\n`,
-    ...skipped.map(({ operation, error }) => `left out: ${lineOf(operation)} (${error.code})\n`),
-    ...kept.map((path) => `kept: ${plain(path)}\n`),
+  return [
+    `${what}: ${done}`,
+    ...skipped.map(({ operation, error }) => `left out: ${lineOf(operation)} (${error.code})`),
+    ...kept.map((path) => `kept: ${path}`),
   ]
-  return lines.join('')
 }
 
 async function list({ positionals: [file = ''], values, output }: Invocation): Promise<number> {
@@ -82,13 +81,13 @@ async function list({ positionals: [file = ''], values, output }: Invocation): P
   if (output.json) {
     const summary = { path, state, transactions, operations, firstSeq, lastSeq, coveredSeq }
     const keys = withKeys ? { entries: [...journal.operations()].map(printable) } : {}
-    await output.write(toJson({ ...summary, segments, buckets, ...keys }))
+    await output.result({ ...summary, segments, buckets, ...keys }, () => [])
     return exitCodes.ok
   }
-  await output.write(describeJournal(journal, operations, buckets))
+  await output.lines(describeJournal(journal, operations, buckets))
   if (!withKeys) return exitCodes.ok
-  await output.write('\n')
-  for (const operation of journal.operations()) await output.write(`${lineOf(operation)}\n`)
+  await output.lines([''])
+  for (const operation of journal.operations()) await output.lines([lineOf(operation)])
   return exitCodes.ok
 }
 
@@ -122,7 +121,7 @@ function describeJournal(
   { state, segments, transactions, firstSeq, lastSeq, coveredSeq }: Journal,
   operations: number,
   buckets: readonly BucketCount[],
-): string {
+): string[] {
   if (state === 'none') return toTable([['journal', stateTexts.none]])
   const range = transactions === 0 ? '' : ` (${firstSeq} to ${lastSeq})`
   const known = coveredSeq === undefined ? ', some of which the file may have had' : ''
@@ -141,7 +140,7 @@ function describeJournal(
   const counts = buckets.map(({ bucket, puts, deletes, others }) => {
     return [bucket, String(puts), String(deletes), String(others)]
   })
-  return toTable(rows) + (counts.length === 0 ? '' : `\n${toColumns(columns, counts)}`)
+  return [...toTable(rows), ...(counts.length === 0 ? [] : ['', ...toColumns(columns, counts)])]
 }
 
 const pathText = (path: readonly Buffer[]): string =>
@@ -150,7 +149,7 @@ const pathText = (path: readonly Buffer[]): string =>
 /** `12 put users ada`. */
 function lineOf(operation: JournalOperation): string {
   const { seq, kind, bucket, key, sequence } = printable(operation)
-  return plain([seq, kind, bucket, key ?? sequence].filter((each) => each !== undefined).join(' '))
+  return [seq, kind, bucket, key ?? sequence].filter((each) => each !== undefined).join(' ')
 }
 
 function printable({ seq, kind, bucket, key, value, sequence }: JournalOperation): {

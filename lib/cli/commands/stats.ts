@@ -3,7 +3,7 @@
 import { open } from '../../index.ts'
 import { exitCodes, type Command } from '../command.ts'
 import { formatBytes, formatPercent } from '../format.ts'
-import { journalNote, toJson, toTable } from '../output.ts'
+import { complain, journalNote, toTable } from '../output.ts'
 
 export const stats: Command = {
   name: 'stats',
@@ -16,10 +16,9 @@ export const stats: Command = {
     await using database = await open(file, { readOnly: true })
     const { ok, issues, issueCount, ...counts } = await database.check()
     const journal = journalNote(database.stats())
-    if (output.json) {
-      await output.write(toJson(journal === '' ? counts : { ...counts, journal }))
-    } else {
-      const rows = [
+    const notes = journal === '' ? {} : { journal }
+    await output.result({ ...counts, ...notes }, () => [
+      ...toTable([
         ['buckets', String(counts.bucketCount)],
         ['keys', String(counts.keyCount)],
         ['bytes of keys', formatBytes(counts.keyBytes)],
@@ -27,12 +26,11 @@ export const stats: Command = {
         ['depth', String(counts.depthMax)],
         ['pages', `${counts.reachablePages} in use, ${counts.freePages} free`],
         ['leaves filled', formatPercent(counts.leafBytesUsed, counts.leafBytes)],
-      ] as const
-      await output.write(toTable(rows))
-      if (journal !== '') await output.write(`${journal}\n`)
-    }
+      ]),
+      ...Object.values(notes),
+    ])
     if (ok) return exitCodes.ok
-    process.stderr.write(`${issueCount} issues, the first: ${issues[0]?.message ?? ''}\n`)
+    complain(`${issueCount} issues, the first: ${issues[0]?.message ?? ''}`)
     return exitCodes.damaged
   },
 }

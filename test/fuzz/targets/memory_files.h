@@ -186,6 +186,7 @@ class MemoryFiles : public FileSystem {
     status.inode = inode.number();
     status.size_bytes = inode.room().size();
     status.mode = 0600;
+    status.allocated_bytes = status.size_bytes;
     status.link_count = 1;
     status.is_regular = true;
     return status;

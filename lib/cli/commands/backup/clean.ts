@@ -7,7 +7,7 @@ import { sourceOptionHelp, sourceOptions } from '../../backup/source.ts'
 import { withSource } from '../../backup/source.ts'
 import { targetOptionHelp, targetOptions, withTarget } from '../../backup/target.ts'
 import { integersOption, numberOption, textOption, type Command } from '../../command.ts'
-import { counted, plain, toJson } from '../../output.ts'
+import { counted } from '../../output.ts'
 
 export const clean: Command = {
   name: 'clean',
@@ -49,21 +49,21 @@ export const clean: Command = {
           ignoreErrors: integersOption(values, 'ignore-errors'),
         }),
       )
-      await output.write(output.json ? toJson(report) : describe(report, dryRun))
+      await output.result(report, () => describe(report, dryRun))
       return aftermathCode(report)
     }),
 }
 
-function describe(report: CleanReport, dryRun: boolean): string {
+function describe(report: CleanReport, dryRun: boolean): string[] {
   const { released, abandoned, unfinished = [], running } = report
   const [release, remove] = dryRun ? ['would release', 'would remove'] : ['released', 'removed']
   const lines = [
-    ...released.map(({ table, id }) => `${release} ${table} (${id})\n`),
-    ...abandoned.map((name) => `${remove} what is left of ${name}\n`),
-    ...unfinished.map((key) => `${remove} the unfinished upload of ${plain(key)}\n`),
-    ...running.map((name) => `${name} is being made: left alone\n`),
+    ...released.map(({ table, id }) => `${release} ${table} (${id})`),
+    ...abandoned.map((name) => `${remove} what is left of ${name}`),
+    ...unfinished.map((key) => `${remove} the unfinished upload of ${key}`),
+    ...running.map((name) => `${name} is being made: left alone`),
   ]
-  const summary = lines.length === 0 ? 'There is nothing to clean.\n' : lines.join('')
-  const total = released.length > 1 ? `${counted(released.length, 'freeze')} ${release}\n` : ''
-  return summary + total + describeAftermath(report)
+  if (lines.length === 0) lines.push('There is nothing to clean.')
+  if (released.length > 1) lines.push(`${counted(released.length, 'freeze')} ${release}`)
+  return [...lines, ...describeAftermath(report)]
 }

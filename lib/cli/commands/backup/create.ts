@@ -18,7 +18,7 @@ import { textOption, textsOption } from '../../command.ts'
 import { UsageError, type Command, type Invocation, type OptionValues } from '../../command.ts'
 import { formatBytes, formatDuration } from '../../format.ts'
 import { interruptible } from '../../interruption.ts'
-import { toJson, toTable } from '../../output.ts'
+import { complain, toTable } from '../../output.ts'
 import { backupLine, createProgressBar, storeBackupLine } from '../../progress.ts'
 
 const details = `Every table is frozen (a stable state of it is pinned), copied and released. A
@@ -97,10 +97,10 @@ function createInTarget({ positionals: [path], values, output }: Invocation): Pr
         return createBackup(source, { ...options, signal, onProgress: bar.show })
       }).finally(bar.end)
       const { location } = target
-      const text = describeBackup(report, location, values['verbose'] === true)
-      await output.write(
-        output.json ? toJson({ ...report, target: location }) : text + describeAftermath(report),
-      )
+      await output.result({ ...report, target: location }, () => [
+        ...describeBackup(report, location, values['verbose'] === true),
+        ...describeAftermath(report),
+      ])
       return aftermathCode(report)
     })
   })
@@ -114,7 +114,7 @@ async function backupOptions(
   const base = textOption(values, 'diff-from')
   const diffFrom = base === undefined ? undefined : await backupName(target, base, kind)
   if (base !== undefined && diffFrom === undefined) {
-    process.stderr.write('There is no earlier backup: all tables are copied.\n')
+    complain('There is no earlier backup: all tables are copied.')
   }
   if (kind === 'clickhouse') refuse(values, ['compact'], 'only for stores')
   return {
@@ -177,7 +177,7 @@ function copyToFile({ positionals: [path], values, output }: Invocation): Promis
       ['took', formatDuration(report.durationMs)],
     ]
     if (report.sha256 !== undefined) rows.push(['SHA-256', report.sha256])
-    await output.write(output.json ? toJson(report) : toTable(rows))
+    await output.result(report, () => toTable(rows))
     return exitCodes.ok
   })
 }

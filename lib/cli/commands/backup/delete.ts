@@ -3,7 +3,6 @@
 import { deleteBackup } from '../../../index.ts'
 import { targetOptionHelp, targetOptions, withTarget } from '../../backup/target.ts'
 import { exitCodes, type Command } from '../../command.ts'
-import { toJson } from '../../output.ts'
 
 export const remove: Command = {
   name: 'delete',
@@ -15,7 +14,7 @@ export const remove: Command = {
   run: ({ positionals: [name = ''], values, output }) =>
     withTarget(values, async (target) => {
       await deleteBackup({ target, name })
-      await output.write(output.json ? toJson({ deleted: name }) : `Deleted ${name}.\n`)
+      await output.result({ deleted: name }, () => [`Deleted ${name}.`])
       return exitCodes.ok
     }),
 }

@@ -5,7 +5,7 @@ import { formatTime } from '../../backup/report.ts'
 import { targetOptionHelp, targetOptions, withTarget } from '../../backup/target.ts'
 import { exitCodes, type Command } from '../../command.ts'
 import { formatBytes } from '../../format.ts'
-import { counted, toColumns, toJson } from '../../output.ts'
+import { counted, toColumns } from '../../output.ts'
 
 export const list: Command = {
   name: 'list',
@@ -20,13 +20,13 @@ Times are in UTC.
   run: ({ values, output }) =>
     withTarget(values, async (target) => {
       const backups = await listBackups(target)
-      await output.write(output.json ? toJson(backups) : describe(backups, target.location))
+      await output.result(backups, () => describe(backups, target.location))
       return exitCodes.ok
     }),
 }
 
-function describe(backups: readonly BackupSummary[], place: string): string {
-  if (backups.length === 0) return `There are no backups in ${place}.\n`
+function describe(backups: readonly BackupSummary[], place: string): string[] {
+  if (backups.length === 0) return [`There are no backups in ${place}.`]
   const columns = [
     { title: 'NAME' },
     { title: 'CREATED' },
@@ -47,9 +47,9 @@ function describe(backups: readonly BackupSummary[], place: string): string {
     formatBytes(each.ownBytes),
     each.requires.join(', '),
   ])
-  const problems = broken.map(({ name, problem }) => `broken: ${name}: ${problem ?? ''}\n`)
+  const problems = broken.map(({ name, problem }) => `broken: ${name}: ${problem ?? ''}`)
   const own = complete.reduce((sum, each) => sum + each.ownBytes, 0)
-  const total = `${counted(complete.length, 'backup')}, ${formatBytes(own)}\n`
-  const parts = [toColumns(columns, rows), problems.join(''), total]
-  return parts.filter((part) => part !== '').join('\n')
+  const total = `${counted(complete.length, 'backup')}, ${formatBytes(own)}`
+  const parts = [toColumns(columns, rows), problems].filter((part) => part.length > 0)
+  return [...parts.flatMap((part) => [...part, '']), total]
 }

@@ -3,7 +3,7 @@
 import { pruneBackups, type PruneReport } from '../../../index.ts'
 import { targetOptionHelp, targetOptions, withTarget } from '../../backup/target.ts'
 import { exitCodes, numberOption, UsageError, type Command } from '../../command.ts'
-import { counted, toColumns, toJson } from '../../output.ts'
+import { counted, toColumns } from '../../output.ts'
 
 export const prune: Command = {
   name: 'prune',
@@ -42,12 +42,12 @@ Days, weeks and months are those of UTC.
       }
       const dryRun = values['dry-run'] === true
       const report = await pruneBackups({ target, ...rules, dryRun })
-      await output.write(output.json ? toJson(report) : describe(report, dryRun))
+      await output.result(report, () => describe(report, dryRun))
       return exitCodes.ok
     }),
 }
 
-function describe({ kept, deleted }: PruneReport, dryRun: boolean): string {
+function describe({ kept, deleted }: PruneReport, dryRun: boolean): string[] {
   const verb = dryRun ? 'would delete' : 'deleted'
   const rows = [
     ...kept.map(({ name, reasons }) => ['kept', name, reasons.join(', ')]),
@@ -55,6 +55,6 @@ function describe({ kept, deleted }: PruneReport, dryRun: boolean): string {
   ]
   const table = toColumns([{ title: '' }, { title: 'NAME' }, { title: 'BECAUSE OF' }], rows)
   const rest = `${deleted.length} ${dryRun ? 'to be deleted' : verb}`
-  const summary = `${counted(kept.length, 'backup')} kept, ${rest}\n`
-  return table === '' ? summary : `${table}\n${summary}`
+  const summary = `${counted(kept.length, 'backup')} kept, ${rest}`
+  return table.length === 0 ? [summary] : [...table, '', summary]
 }

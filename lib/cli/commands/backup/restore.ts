@@ -11,7 +11,6 @@ import { exitCodes, numberOption, textOption, textsOption, UsageError } from '..
 import type { Command, OptionValues } from '../../command.ts'
 import { formatBytes, formatDuration } from '../../format.ts'
 import { interruptible } from '../../interruption.ts'
-import { toJson } from '../../output.ts'
 import { createProgressBar, transferLine } from '../../progress.ts'
 
 export const restore: Command = {
@@ -57,7 +56,7 @@ everything as it was.
           const options = { ...restoreOptions(values), signal, onProgress: bar.show }
           const restoring = restoreBackup({ into, target, name, ...options })
           const report = await restoring.finally(bar.end)
-          await output.write(output.json ? toJson(report) : describe(report, place))
+          await output.result(report, () => describe(report, place))
           return exitCodes.ok
         }),
       )
@@ -94,7 +93,7 @@ async function withDestination(
   return withClickHouse(values, (options) => run(clickhouseDestination(options), 'ClickHouse'))
 }
 
-function describe({ tables, sizeBytes, durationMs }: RestoreReport, place: string): string {
+function describe({ tables, sizeBytes, durationMs }: RestoreReport, place: string): string[] {
   const what = `${countedTables(tables)}, ${formatBytes(sizeBytes)}`
-  return `Restored ${what} to ${place} in ${formatDuration(durationMs)}.\n`
+  return [`Restored ${what} to ${place} in ${formatDuration(durationMs)}.`]
 }

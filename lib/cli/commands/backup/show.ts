@@ -6,7 +6,7 @@ import { requireBackup } from '../../backup/target.ts'
 import { targetOptionHelp, targetOptions, withTarget } from '../../backup/target.ts'
 import { exitCodes, type Command } from '../../command.ts'
 import { formatBytes } from '../../format.ts'
-import { toColumns, toJson, toTable } from '../../output.ts'
+import { toColumns, toTable } from '../../output.ts'
 
 export const show: Command = {
   name: 'show',
@@ -19,7 +19,7 @@ export const show: Command = {
     withTarget(values, async (target) => {
       const name = await requireBackup(target, given)
       const manifest = await readBackup({ target, name })
-      await output.write(output.json ? toJson(manifest) : describe(manifest))
+      await output.result(manifest, () => describe(manifest))
       return exitCodes.ok
     }),
 }
@@ -27,7 +27,7 @@ export const show: Command = {
 const sizeOf = ({ files }: ManifestTable): number =>
   files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
 
-function describe({ name, createdAt, source, cut, tables, requires }: Manifest): string {
+function describe({ name, createdAt, source, cut, tables, requires }: Manifest): string[] {
   const own = tables.filter(({ owner }) => owner === name)
   const [all, held] = [tables, own].map((some) => some.reduce((sum, each) => sum + sizeOf(each), 0))
   const summary = toTable([
@@ -50,5 +50,5 @@ function describe({ name, createdAt, source, cut, tables, requires }: Manifest):
     formatBytes(sizeOf(table)),
     table.owner === name ? '' : table.owner,
   ])
-  return tables.length === 0 ? summary : `${summary}\n${toColumns(columns, rows)}`
+  return tables.length === 0 ? summary : [...summary, '', ...toColumns(columns, rows)]
 }

@@ -9,7 +9,7 @@ import { choiceOption, exitCodes, numberOption, UsageError } from '../../command
 import type { Command, Invocation } from '../../command.ts'
 import { formatBytes } from '../../format.ts'
 import { interruptible } from '../../interruption.ts'
-import { counted, toJson } from '../../output.ts'
+import { counted } from '../../output.ts'
 import { createProgressBar, transferLine } from '../../progress.ts'
 
 export const verify: Command = {
@@ -49,17 +49,17 @@ function verifyIn({ positionals: [given = ''], values, output }: Invocation): Pr
       const bar = createProgressBar(transferLine('verifying'))
       const options = { target, name, depth, concurrency, signal, onProgress: bar.show }
       const report = await verifyBackup(options).finally(bar.end)
-      await output.write(output.json ? toJson(report) : describe(report))
+      await output.result(report, () => describe(report))
       return report.ok ? exitCodes.ok : exitCodes.damaged
     })
   })
 }
 
-function describe({ ok, name, depth, files, sizeBytes, issues }: VerifyReport): string {
+function describe({ ok, name, depth, files, sizeBytes, issues }: VerifyReport): string[] {
   const size = `${counted(files, 'file')}, ${formatBytes(sizeBytes)}`
-  if (ok) return `ok: ${name}, ${size} (${depth})\n`
-  const lines = issues.map(({ key, message }) => `${key}: ${message}\n`)
-  return `${lines.join('')}damaged: ${name}, ${counted(issues.length, 'issue')} (${depth})\n`
+  if (ok) return [`ok: ${name}, ${size} (${depth})`]
+  const lines = issues.map(({ key, message }) => `${key}: ${message}`)
+  return [...lines, `damaged: ${name}, ${counted(issues.length, 'issue')} (${depth})`]
 }
 
 const blockBytes = 512
@@ -78,10 +78,10 @@ async function verifyFile({
   })
   const snapshot = size % blockBytes === digestBytes ? await verifyEtcdSnapshot(file) : undefined
   const findings = await checkFile(file)
-  if (output.json) await output.write(toJson({ ...findings, sha256: snapshot?.sha256 }))
-  else {
-    if (snapshot !== undefined) await output.write(`etcd snapshot, SHA-256 ${snapshot.sha256}\n`)
-    await output.write(describeFindings(findings))
-  }
+  const kind = snapshot === undefined ? [] : [`etcd snapshot, SHA-256 ${snapshot.sha256}`]
+  await output.result({ ...findings, sha256: snapshot?.sha256 }, () => [
+    ...kind,
+    ...describeFindings(findings),
+  ])
   return findings.ok ? exitCodes.ok : exitCodes.damaged
 }

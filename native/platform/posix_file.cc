@@ -288,7 +288,7 @@ void PosixFile::set_mode_and_owner(const FileStatus& like) {
 // know the number, or the file system has no owners.
 void PosixFile::give_to(uint32_t user, uint32_t group) {
   if (::fchown(descriptor_, user, group) == 0) return;
-  const bool refused = errno == EPERM || errno == EINVAL || errno == ENOTSUP || errno == EOPNOTSUPP;
+  const bool refused = errno == EPERM || errno == EINVAL || errno == ENOTSUP;
   if (!refused) throw_errno("fchown", path_);
 }
 

@@ -27,7 +27,7 @@ export function hasObjects(target: Target, name: string, signal?: AbortSignal): 
   })
 }
 
-/** Deletes all objects of the backup, the manifest first, the claim last. `timeoutMs`: of a call. */
+/** Deletes all objects of the backup; manifest first, claim last. `timeoutMs`: of each call. */
 export function deleteObjects(
   target: Target,
   name: string,

@@ -10,6 +10,8 @@ import { directoryTarget } from '../../lib/backup/directory-target.ts'
 import { FreezeJournal } from '../../lib/backup/freeze-journal.ts'
 import { manifestKey, tablePrefix } from '../../lib/backup/manifest.ts'
 import * as names from '../../lib/backup/names.ts'
+import { catalogDestination } from '../../lib/catalog/catalog-destination.ts'
+import { storeDestination } from '../../lib/catalog/store-destination.ts'
 import { restoreBackup } from '../../lib/backup/restore.ts'
 import {
   cleanFreezes,
@@ -23,7 +25,7 @@ import {
   verifyBackup,
 } from '../../lib/index.ts'
 import { SimulatedSource } from '../support/backup-source.ts'
-import { putBackup } from '../support/backups.ts'
+import { putBackup, storeBytes } from '../support/backups.ts'
 import { mayBeRead, Outside, plantAt, plants, releasePipes } from '../support/hostile-names.ts'
 import { errorOf } from '../support/refusal.ts'
 import { countOf, patienceMs, tier } from '../support/tiers.ts'
@@ -33,11 +35,15 @@ import { memoryDirectory, openFilesIn } from '../support/with-database.ts'
 interface Place {
   readonly root: string
   readonly out: string
+  readonly store: string
+  readonly catalog: string
 }
 
 const placeIn = (directory: string): Place => ({
   root: join(directory, 'backups'),
   out: join(directory, 'out'),
+  store: join(directory, 'store.db'),
+  catalog: join(directory, 'catalog'),
 })
 
 const hex = (length: number): string => '0123456789abcdef'.repeat(4).slice(0, length)
@@ -74,12 +80,27 @@ const planted: Readonly<Record<keyof typeof names, readonly string[]>> = {
   restoredManifest: [`out/${names.restoredManifest}`],
 }
 
+/** Beside a store and a catalog that are restored, and in them. They may be links themselves. */
+const destinations = [
+  'store.db-journal-00000001',
+  `store.db-restore-${hex(32)}`,
+  `store.db-restore-${hex(32)}/.catalog`,
+  'catalog/.catalog',
+  'catalog/t',
+  'catalog/t/store.db',
+  `catalog-restore-${hex(32)}`,
+  `catalog-restore-${hex(32)}/.catalog`,
+  `catalog-replaced-${hex(32)}`,
+  `catalog-replaced-${hex(32)}/.catalog`,
+  `catalog-replaced-${hex(32)}/t/store.db`,
+]
+
 const objects = backups.flatMap((name) => [
   `backups/${name}`,
   `backups/${manifestKey(name)}`,
   `backups/${name}/tables`,
   `backups/${tablePrefix(name, 't')}`.slice(0, -1),
-  `backups/${tablePrefix(name, 't')}data`,
+  `backups/${tablePrefix(name, 't')}store.db`,
 ])
 
 const source = (): SimulatedSource =>
@@ -91,6 +112,10 @@ const verbs: Readonly<Record<string, (place: Place) => Promise<unknown>>> = {
   restore: ({ root, out }) => restoreBackup(filesDestination(out), { target: root, name: 'one' }),
   overwrite: ({ root, out }) =>
     restoreBackup(filesDestination(out), { target: root, name: 'one', overwrite: true }),
+  'restore a store': ({ root, store }) =>
+    restoreBackup(storeDestination(store), { target: root, name: 'one', overwrite: true }),
+  'restore a catalog': ({ root, catalog }) =>
+    restoreBackup(catalogDestination(catalog), { target: root, name: 'one', overwrite: true }),
   create: ({ root }) => createBackup(source(), { target: root, name: 'new' }),
   'look for': ({ root }) => cleanFreezes(source(), { target: root, dryRun: true }),
   clean: ({ root }) => cleanFreezes(source(), { target: root }),
@@ -102,10 +127,12 @@ const verbs: Readonly<Record<string, (place: Place) => Promise<unknown>>> = {
 async function prepare(directory: string): Promise<void> {
   const { root } = placeIn(directory)
   const target = directoryTarget(root)
-  const tables = [{ name: 't', contents: { data: 'content of t' } }]
-  await putBackup(target, 'one', tables)
-  await putBackup(target, 'later', tables, { createdAt: '2026-02-01T00:00:00.000Z' })
-  await target.put('dead/tables/t/data', Buffer.from('left'))
+  const tables = [{ name: 't', contents: { 'store.db': await storeBytes(10) } }]
+  const changes = { source: { kind: 'catalog', id: 'somewhere' } }
+  const createdAt = '2026-02-01T00:00:00.000Z'
+  await putBackup(target, 'one', tables, changes)
+  await putBackup(target, 'later', tables, { ...changes, createdAt })
+  await target.put('dead/tables/t/store.db', Buffer.from('left'))
   const journal = await FreezeJournal.create(target.stateDirectory!, 'dead')
   await journal.beginRun({ target: root, staging: deadRun })
   await journal.close()
@@ -172,7 +199,7 @@ async function tryVerbs(at: string, plant: string): Promise<void> {
 
 /** A part of all pairs, with each path and each plant in it, where a run is short. */
 const stride = countOf({ short: 3, ci: 1, long: 1 })
-const paths = [...new Set([...Object.values(planted).flat(), ...objects])]
+const paths = [...new Set([...Object.values(planted).flat(), ...objects, ...destinations])]
 const pairs = paths.flatMap((path, row) =>
   Object.keys(plants).flatMap((plant, column) =>
     (row + column) % stride === 0 ? [{ path, plant }] : [],

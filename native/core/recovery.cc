@@ -124,8 +124,9 @@ bool is_bound(FileSystem& files, const std::vector<JournalSegment>& segments, co
   };
   const JournalSegment& first = segments.front();
   if (std::ranges::any_of(segments, is_of_epoch)) return true;
-  if (first.binding.origin_epoch == mark.epoch && first.first_seq == mark.journal_seq + 1)
-    return true;
+  // It begins behind what the file has. If not right there, reading finds out whether that was
+  // lost.
+  if (first.binding.origin_epoch == mark.epoch && first.first_seq > mark.journal_seq) return true;
   return segments.back().epoch == mark.origin_epoch && ends_by(files, segments, mark.origin_seq);
 }
 

@@ -30,8 +30,9 @@ struct SpaceRig {
   std::shared_ptr<RefusalCounter> listener = std::make_shared<RefusalCounter>();
   std::shared_ptr<Store> store;
   BucketRef ref;
-  SpaceRig() {
+  explicit SpaceRig(uint64_t segment_bytes = JournalOptions{}.segment_bytes_min) {
     StoreOptions options;
+    options.journal.segment_bytes_min = segment_bytes;
     store = Store::open(files, kPath, options, listener);
     ref.path = {"b"};
     put_rows(*store, ref, 0, kRows, 'a');
@@ -78,7 +79,7 @@ TEST("a write is refused when the copies of a checkpoint would find no room") {
 }
 
 TEST("a checkpoint that finds no space for everything merges the oldest memtable alone") {
-  SpaceRig rig;
+  SpaceRig rig(16 << 20);  // so that the journal's helper asks for no space meanwhile
   put_rows(*rig.store, rig.ref, 0, kRows, 'b');
   const Seq first = rig.store->last_seq();
   rig.store->seal();

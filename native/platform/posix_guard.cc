@@ -15,6 +15,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <deque>
 #include <map>
 #include <mutex>
 
@@ -26,7 +27,8 @@ const auto kSystemPageSize = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
 struct Registry {
   std::mutex mutex;
   std::map<const char*, GuardedMapping*> mappings;  // by the address behind their last byte
-  // Never freed, as a handler may read it at any moment; there are as many as changes.
+  // Who handled the signal before us. Each once, and for good: a handler may read it at any moment.
+  std::deque<struct sigaction> others;
   std::atomic<const struct sigaction*> previous{nullptr};
   std::atomic<pthread_t> passing_on{};
 };
@@ -89,6 +91,14 @@ bool is_ours(const struct sigaction& action) {
   return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == on_bus_error;
 }
 
+const struct sigaction& keep(std::deque<struct sigaction>& others, const struct sigaction& action) {
+  for (const struct sigaction& other : others) {
+    if (other.sa_flags == action.sa_flags && other.sa_sigaction == action.sa_sigaction)
+      return other;
+  }
+  return others.emplace_back(action);
+}
+
 }  // namespace
 
 void guard_mappings() {
@@ -97,7 +107,7 @@ void guard_mappings() {
   struct sigaction current{};
   ::sigaction(SIGBUS, nullptr, &current);
   if (is_ours(current)) return;
-  all.previous = new struct sigaction(current);
+  all.previous = &keep(all.others, current);
   struct sigaction action{};
   action.sa_sigaction = on_bus_error;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;

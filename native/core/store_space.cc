@@ -5,9 +5,9 @@
 // touches, before it gives any back, at most the whole tree. So a write is admitted only if the
 // copies have room too, on the disk or in what the page file has free. Some is left for removals.
 //
-// Asked is once for each memtable and for every 1,000 keys in it, and more often where the disk is
-// nearly full. Half of the room is the sign for an early checkpoint, so that the other half is
-// seldom met. Others may take what was counted: then the checkpoint fails, and is done again.
+// The store asks once for each memtable and for every 1,000 keys in it, and more often where the
+// disk is nearly full. Half of the room is the sign for an early checkpoint, so that the other half
+// is seldom met. Others may take what was counted: then the checkpoint fails, and is done again.
 #include <algorithm>
 
 #include "core/store.h"

@@ -35,7 +35,7 @@ void remove_stale_temporaries(FileSystem& files, const std::string& path) {
   if (has_temps) remove_stale_temps(files, path, nullptr);
 }
 
-// Whether there is no transaction after `last`, all of which the file covers.
+// Whether the journal holds no transaction after `last`.
 bool ends_by(FileSystem& files, const std::vector<JournalSegment>& segments, Seq last) {
   const JournalEnd end = read_journal(files, segments, last, kSeqMax, [](Seq, Bytes) {});
   return end.last_seq == last;
@@ -124,8 +124,7 @@ bool is_bound(FileSystem& files, const std::vector<JournalSegment>& segments, co
   };
   const JournalSegment& first = segments.front();
   if (std::ranges::any_of(segments, is_of_epoch)) return true;
-  // It begins behind what the file has. If not right there, reading finds out whether that was
-  // lost.
+  // It begins after what the file holds. Where there is a gap, reading says whether that is a loss.
   if (first.binding.origin_epoch == mark.epoch && first.first_seq > mark.journal_seq) return true;
   return segments.back().epoch == mark.origin_epoch && ends_by(files, segments, mark.origin_seq);
 }

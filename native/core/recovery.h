@@ -8,9 +8,9 @@
 //      has them locked
 //   4. segments beside the file: all must be bound to it, or it is ERR_JOURNAL_STALE. Bound means:
 //      there is no mark and they were begun over exactly this meta; or our mark is in the newest
-//      meta, has their database id, and names the epoch of one of them, or the epoch and transaction
-//      that they continue. Or they have nothing but what the file's own epoch continued. What has a
-//      segment's name and is none is refused (ERR_EXISTS), and never touched.
+//      meta, has their database id, and names the epoch of one of them, or the epoch that they
+//      continue and no transaction of theirs. Or they hold only what the file's own epoch continued.
+//      What has a segment's name and is none is refused (ERR_EXISTS), and never touched.
 //   5. read what is newer than the mark's sequence number into memtables, which are served and merged
 //      by the checkpoints that follow. Only a journal larger than it may be is merged on the way.
 //   6. write and sync the newest meta again, unless the file was closed: the sync that failed may have
